@@ -1,0 +1,5 @@
+//! What happens: threads, subscriptions, turns, helpers and timers as pure state machines.
+
+#![forbid(unsafe_code)]
+
+pub mod ids;

@@ -1,0 +1,3 @@
+//! The tiny supervisor that stands between Verger and each helper.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! What is kept: the thread log and its index.
+
+#![forbid(unsafe_code)]

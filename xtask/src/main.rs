@@ -1,0 +1,3 @@
+//! The one vocabulary for people and CI.
+
+fn main() {}
