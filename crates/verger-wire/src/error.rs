@@ -1,0 +1,262 @@
+//! Every refusal the server can answer with, by name, with the code and wording that clients of the peer know.
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::frame::Fault;
+
+/// Error codes in use.
+pub mod code {
+    /// The frame is no JSON.
+    pub const PARSE_ERROR: i64 = -32700;
+    /// The request cannot be served as things stand. The peer uses it for nearly everything, so its clients expect it.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The parameters do not fit the method.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// The server, a helper or a model failed.
+    pub const INTERNAL_ERROR: i64 = -32603;
+    /// Too many requests at once; the same one succeeds later.
+    pub const OVERLOADED: i64 = -32001;
+}
+
+/// The `error` member of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct RpcError {
+    /// One of [`code`], or what a helper answered.
+    pub code: i64,
+    /// Details for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// For people; some clients also match on it.
+    pub message: String,
+}
+
+/// Longest piece of a client's input that is quoted back, in characters.
+const QUOTE: usize = 120;
+
+fn quote(text: &str) -> String {
+    match text.char_indices().nth(QUOTE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+// === impl RpcError ===
+
+impl RpcError {
+    /// Any code with a message, no data.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, data: None, message: message.into() }
+    }
+
+    fn refused(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_REQUEST, message)
+    }
+
+    /// The frame is not JSON, not UTF-8 or nested too deep.
+    pub fn parse_error(why: impl Display) -> Self {
+        Self::new(code::PARSE_ERROR, format!("Parse error: {why}"))
+    }
+
+    /// The frame is JSON but no request.
+    pub fn invalid_request(why: impl Display) -> Self {
+        Self::refused(format!("Invalid request: {why}"))
+    }
+
+    /// No method of that name.
+    #[must_use]
+    pub fn method_not_found(method: &str) -> Self {
+        Self::new(code::METHOD_NOT_FOUND, format!("Method not found: {}", quote(method)))
+    }
+
+    /// Parameters that do not fit; `path` names the field, as in `input[0].text`, or is empty for all of them.
+    #[must_use]
+    pub fn invalid_params(path: &str, why: impl Display) -> Self {
+        let message = if path.is_empty() {
+            format!("Invalid params: {why}")
+        } else {
+            format!("Invalid params: {}: {why}", quote(path))
+        };
+        Self::new(code::INVALID_PARAMS, message)
+    }
+
+    /// Something failed that the client cannot mend.
+    pub fn internal(why: impl Into<String>) -> Self {
+        Self::new(code::INTERNAL_ERROR, why)
+    }
+
+    /// Any request before `initialize`.
+    #[must_use]
+    pub fn not_initialized() -> Self {
+        Self::refused("Not initialized")
+    }
+
+    /// A second `initialize` on one connection.
+    #[must_use]
+    pub fn already_initialized() -> Self {
+        Self::refused("Already initialized")
+    }
+
+    /// A method or field that needs `capabilities.experimentalApi`.
+    #[must_use]
+    pub fn experimental(what: &str) -> Self {
+        Self::refused(format!("{what} requires experimentalApi capability"))
+    }
+
+    /// Too many requests waiting.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self::new(code::OVERLOADED, "Server overloaded; retry later.")
+    }
+
+    /// The server is draining. `data.reason` is `serverShuttingDown`.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        Self {
+            data: Some(json!({ "reason": "serverShuttingDown" })),
+            ..Self::refused("the server is shutting down; reconnect to its successor")
+        }
+    }
+
+    /// A cursor that this server never gave out.
+    #[must_use]
+    pub fn invalid_cursor(cursor: &str) -> Self {
+        Self::refused(format!("invalid cursor: {}", quote(cursor)))
+    }
+}
+
+/// About threads.
+impl RpcError {
+    /// An id that is no UUID.
+    pub fn invalid_thread_id(why: impl Display) -> Self {
+        Self::refused(format!("invalid thread id: {why}"))
+    }
+
+    /// `thread/read` of an unknown thread.
+    #[must_use]
+    pub fn thread_not_loaded(thread: impl Display) -> Self {
+        Self::refused(format!("thread not loaded: {thread}"))
+    }
+
+    /// `turn/*`, `mcpServer/*` on a thread that is not loaded.
+    #[must_use]
+    pub fn thread_not_found(thread: impl Display) -> Self {
+        Self::refused(format!("thread not found: {thread}"))
+    }
+
+    /// `thread/resume`, `fork`, `archive`, `delete` of an unknown thread.
+    #[must_use]
+    pub fn no_rollout(thread: impl Display) -> Self {
+        Self::refused(format!("no rollout found for thread id {thread}"))
+    }
+
+    /// `thread/unarchive` of a thread that is not archived.
+    #[must_use]
+    pub fn no_archived_rollout(thread: impl Display) -> Self {
+        Self::refused(format!("no archived rollout found for thread id {thread}"))
+    }
+
+    /// `thread/resume` of an archived thread.
+    #[must_use]
+    pub fn thread_archived(thread: impl Display) -> Self {
+        Self::refused(format!("session {thread} is archived. Call thread/unarchive first."))
+    }
+
+    /// Turns or items asked of a thread without a durable turn; `method` is what was asked.
+    #[must_use]
+    pub fn not_materialized(thread: impl Display, method: &str) -> Self {
+        Self::refused(format!(
+            "thread {thread} is not materialized yet; {method} is unavailable before first user message"
+        ))
+    }
+
+    /// `includeTurns` on a thread that is kept nowhere.
+    #[must_use]
+    pub fn ephemeral_without_turns() -> Self {
+        Self::refused("ephemeral threads do not support includeTurns")
+    }
+
+    /// `thread/delete` while a fork still reads this thread's history.
+    #[must_use]
+    pub fn forked_from(thread: impl Display) -> Self {
+        Self::refused(format!("cannot delete thread {thread}: forked history still references it"))
+    }
+
+    /// Another live server process of this home owns the thread.
+    #[must_use]
+    pub fn active_writer(thread: impl Display, pid: u32) -> Self {
+        Self::refused(format!("thread {thread} already has an active writer (pid {pid})"))
+    }
+}
+
+/// About turns.
+impl RpcError {
+    /// `turn/steer` that names another turn. Clients read the active turn's id out of this text.
+    #[must_use]
+    pub fn steer_mismatch(expected: impl Display, found: impl Display) -> Self {
+        Self::refused(format!("expected active turn id `{expected}` but found `{found}`"))
+    }
+
+    /// `turn/interrupt` that names another turn.
+    #[must_use]
+    pub fn interrupt_mismatch(expected: impl Display, found: impl Display) -> Self {
+        Self::refused(format!("expected active turn id {expected} but found {found}"))
+    }
+
+    /// `turn/steer` of an idle thread.
+    #[must_use]
+    pub fn nothing_to_steer() -> Self {
+        Self::refused("no active turn to steer")
+    }
+
+    /// `turn/interrupt` of an idle thread.
+    #[must_use]
+    pub fn nothing_to_interrupt() -> Self {
+        Self::refused("no active turn to interrupt")
+    }
+}
+
+/// About helpers.
+impl RpcError {
+    /// A server name that the configuration does not have.
+    #[must_use]
+    pub fn unknown_mcp_server(name: &str) -> Self {
+        Self::internal(format!("unknown MCP server '{}'", quote(name)))
+    }
+
+    /// The helper could not be started, died during the call or timed out. A JSON-RPC error that the helper itself
+    /// answered is passed on unchanged instead.
+    #[must_use]
+    pub fn tool_call_failed(server: &str, tool: &str, why: impl Display) -> Self {
+        Self::internal(format!("tool call failed for `{}/{}`: {why}", quote(server), quote(tool)))
+    }
+
+    /// As [`tool_call_failed`](Self::tool_call_failed), for `mcpServer/resource/read`.
+    #[must_use]
+    pub fn resource_read_failed(server: &str, uri: &str, why: impl Display) -> Self {
+        Self::internal(format!("resources/read failed for `{}` ({}): {why}", quote(server), quote(uri)))
+    }
+
+    /// A scope that cannot be called closed: a process of it has not ended.
+    #[must_use]
+    pub fn helper_not_proven_gone(server: &str, pid: u32) -> Self {
+        Self::internal(format!(
+            "helper could not be proven gone: {} (pid {pid}); see `verger ps`",
+            quote(server)
+        ))
+    }
+}
+
+impl From<&Fault> for RpcError {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::NotUtf8(_) | Fault::NotJson(_) | Fault::TooDeep => Self::parse_error(fault),
+            Fault::NotAMessage(why) => Self::invalid_request(why),
+        }
+    }
+}

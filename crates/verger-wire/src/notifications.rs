@@ -1,0 +1,348 @@
+//! What the server tells without being asked.
+//!
+//! Who hears it: `thread/started`, `thread/status/changed`, `thread/closed`, `thread/archived`, `thread/unarchived`,
+//! `thread/deleted` and `thread/name/updated` go to every initialized connection, all else about a thread to its
+//! subscribers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::RequestId;
+use crate::types::{
+    McpServerStartupFailureReason, McpServerStartupState, Thread, ThreadItem, ThreadStatus, ThreadTokenUsage,
+    Turn, TurnError,
+};
+
+macro_rules! notifications {
+    ($($(#[doc = $doc:literal])+ $method:literal => $variant:ident($params:ty),)+) => {
+        /// A notification with its parameters.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "method", content = "params")]
+        pub enum Notification {
+            $($(#[doc = $doc])+ #[serde(rename = $method)] $variant($params),)+
+        }
+
+        impl Notification {
+            /// The method's name on the wire, as clients list it in `optOutNotificationMethods`.
+            #[must_use]
+            pub fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $method,)+
+                }
+            }
+        }
+    };
+}
+
+notifications! {
+    /// A thread was begun or forked.
+    "thread/started" => ThreadStarted(ThreadStartedNotification),
+    /// What a thread is doing has changed.
+    "thread/status/changed" => ThreadStatusChanged(ThreadStatusChangedNotification),
+    /// A thread was unloaded; its helpers are proven gone.
+    "thread/closed" => ThreadClosed(ThreadIdNotification),
+    /// A thread was archived.
+    "thread/archived" => ThreadArchived(ThreadIdNotification),
+    /// A thread was brought back.
+    "thread/unarchived" => ThreadUnarchived(ThreadIdNotification),
+    /// A thread was deleted.
+    "thread/deleted" => ThreadDeleted(ThreadIdNotification),
+    /// A thread forgot its last turns.
+    "thread/reverted" => ThreadReverted(ThreadIdNotification),
+    /// A thread was renamed.
+    "thread/name/updated" => ThreadNameUpdated(ThreadNameUpdatedNotification),
+    /// A thread has spent tokens.
+    "thread/tokenUsage/updated" => ThreadTokenUsageUpdated(ThreadTokenUsageUpdatedNotification),
+    /// A turn began.
+    "turn/started" => TurnStarted(TurnNotification),
+    /// A turn ended, one way or another.
+    "turn/completed" => TurnCompleted(TurnNotification),
+    /// An item began.
+    "item/started" => ItemStarted(ItemStartedNotification),
+    /// An item is final, and durable.
+    "item/completed" => ItemCompleted(ItemCompletedNotification),
+    /// More of an answer.
+    "item/agentMessage/delta" => AgentMessageDelta(DeltaNotification),
+    /// More of a plan.
+    "item/plan/delta" => PlanDelta(DeltaNotification),
+    /// More of a thought, in brief.
+    "item/reasoning/summaryTextDelta" => ReasoningSummaryTextDelta(ReasoningSummaryTextDeltaNotification),
+    /// The next part of a thought, in brief.
+    "item/reasoning/summaryPartAdded" => ReasoningSummaryPartAdded(ReasoningSummaryPartAddedNotification),
+    /// More of a thought, in full.
+    "item/reasoning/textDelta" => ReasoningTextDelta(ReasoningTextDeltaNotification),
+    /// A tool call tells how far it is.
+    "item/mcpToolCall/progress" => McpToolCallProgress(McpToolCallProgressNotification),
+    /// A question to the client needs no answer any more.
+    "serverRequest/resolved" => ServerRequestResolved(ServerRequestResolvedNotification),
+    /// A helper's start goes on.
+    "mcpServer/startupStatus/updated" => McpServerStatusUpdated(McpServerStatusUpdatedNotification),
+    /// A turn met an error.
+    "error" => Error(ErrorNotification),
+    /// Something that people should know.
+    "warning" => Warning(WarningNotification),
+    /// Something in the configuration that people should mend.
+    "configWarning" => ConfigWarning(ConfigWarningNotification),
+    /// Something that clients should stop using.
+    "deprecationNotice" => DeprecationNotice(DeprecationNoticeNotification),
+}
+
+/// `thread/started`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadStartedNotification {
+    /// Without turns. Boxed: the other notifications are small, and deltas are many.
+    pub thread: Box<Thread>,
+}
+
+/// `thread/status/changed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadStatusChangedNotification {
+    /// Which.
+    pub thread_id: String,
+    /// What it does now.
+    pub status: ThreadStatus,
+}
+
+/// `thread/closed`, `thread/archived`, `thread/unarchived`, `thread/deleted`, `thread/reverted`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadIdNotification {
+    /// Which.
+    pub thread_id: String,
+}
+
+/// `thread/name/updated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadNameUpdatedNotification {
+    /// Which.
+    pub thread_id: String,
+    /// Its name now.
+    #[serde(default)]
+    pub thread_name: Option<String>,
+}
+
+/// `thread/tokenUsage/updated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadTokenUsageUpdatedNotification {
+    /// Which thread.
+    pub thread_id: String,
+    /// By which turn.
+    pub turn_id: String,
+    /// What it has spent.
+    pub token_usage: ThreadTokenUsage,
+}
+
+/// `turn/started` and `turn/completed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// The turn; when completed, with its last answer as a summary.
+    pub turn: Turn,
+}
+
+/// `item/started`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemStartedNotification {
+    /// As it begins.
+    pub item: ThreadItem,
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Unix milliseconds.
+    pub started_at_ms: i64,
+}
+
+/// `item/completed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemCompletedNotification {
+    /// As it stays.
+    pub item: ThreadItem,
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Never set by Verger.
+    #[serde(default)]
+    pub content_token_count: Option<u64>,
+    /// Unix milliseconds.
+    pub completed_at_ms: i64,
+}
+
+/// `item/agentMessage/delta` and `item/plan/delta`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeltaNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Of which item.
+    pub item_id: String,
+    /// What to append.
+    pub delta: String,
+}
+
+/// `item/reasoning/summaryTextDelta`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasoningSummaryTextDeltaNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Of which item.
+    pub item_id: String,
+    /// What to append.
+    pub delta: String,
+    /// To which part.
+    pub summary_index: i64,
+}
+
+/// `item/reasoning/summaryPartAdded`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasoningSummaryPartAddedNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Of which item.
+    pub item_id: String,
+    /// Which part begins.
+    pub summary_index: i64,
+}
+
+/// `item/reasoning/textDelta`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasoningTextDeltaNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Of which item.
+    pub item_id: String,
+    /// What to append.
+    pub delta: String,
+    /// To which part.
+    pub content_index: i64,
+}
+
+/// `item/mcpToolCall/progress`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpToolCallProgressNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// Of which item.
+    pub item_id: String,
+    /// For people.
+    pub message: String,
+}
+
+/// `serverRequest/resolved`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerRequestResolvedNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// The server's name for the question.
+    pub request_id: RequestId,
+}
+
+/// `mcpServer/startupStatus/updated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpServerStatusUpdatedNotification {
+    /// For which thread.
+    #[serde(default)]
+    pub thread_id: Option<String>,
+    /// The server's name in the configuration.
+    pub name: String,
+    /// How far it is.
+    pub status: McpServerStartupState,
+    /// Why it failed, for people.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Why it failed, for programs.
+    #[serde(default)]
+    pub failure_reason: Option<McpServerStartupFailureReason>,
+}
+
+/// `error`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorNotification {
+    /// What happened.
+    pub error: TurnError,
+    /// It is being tried again; the turn goes on.
+    pub will_retry: bool,
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+}
+
+/// `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarningNotification {
+    /// About which thread, if any.
+    #[serde(default)]
+    pub thread_id: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+/// `configWarning`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigWarningNotification {
+    /// For people, in brief.
+    pub summary: String,
+    /// For people.
+    #[serde(default)]
+    pub details: Option<String>,
+    /// The file.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Where in it.
+    #[serde(default)]
+    pub range: Option<TextRange>,
+}
+
+/// A stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextRange {
+    /// Its first character.
+    pub start: TextPosition,
+    /// The one after its last.
+    pub end: TextPosition,
+}
+
+/// A place in a file, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextPosition {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// `deprecationNotice`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeprecationNoticeNotification {
+    /// For people, in brief.
+    pub summary: String,
+    /// For people.
+    #[serde(default)]
+    pub details: Option<String>,
+}

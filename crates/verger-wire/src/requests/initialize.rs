@@ -1,0 +1,62 @@
+//! The first exchange on a connection: who is there, and what each can do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `initialize`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitializeParams {
+    /// Who asks.
+    pub client_info: ClientInfo,
+    /// What it can do.
+    #[serde(default)]
+    pub capabilities: Option<InitializeCapabilities>,
+}
+
+/// A client's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientInfo {
+    /// For programs.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Its version.
+    pub version: String,
+}
+
+/// What a client can do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InitializeCapabilities {
+    /// It knows methods and fields that may still change.
+    pub experimental_api: bool,
+    /// Notifications that it does not want, by method.
+    pub opt_out_notification_methods: Option<Vec<String>>,
+    /// It can draw the provider's own forms.
+    pub mcp_server_openai_form_elicitation: bool,
+    /// It signs its requests.
+    pub request_attestation: bool,
+    /// A person must approve.
+    pub required_human_approval: bool,
+    /// By name, `verger/replay` among them.
+    pub extensions: Option<BTreeMap<String, Value>>,
+}
+
+/// Answer to `initialize`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitializeResponse {
+    /// `CLIENT/0.169.0 (OS VERSION; ARCH) verger/X.Y.Z (CLIENT; CLIENT_VERSION)`: clients read the protocol's level
+    /// after the first slash.
+    pub user_agent: String,
+    /// The folder of the server's state, absolute.
+    pub codex_home: String,
+    /// `unix` or `windows`.
+    pub platform_family: String,
+    /// `linux`, `macos` or `windows`.
+    pub platform_os: String,
+}

@@ -1,0 +1,292 @@
+//! Threads one by one: begin, follow, fork, look, leave, put away.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::types::{ApprovalsReviewer, AskForApproval, Personality, SandboxMode, SandboxPolicy, Thread};
+
+/// `thread/start`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ThreadStartParams {
+    /// The working directory.
+    pub cwd: Option<String>,
+    /// The model's name.
+    pub model: Option<String>,
+    /// The provider's name in the configuration.
+    pub model_provider: Option<String>,
+    /// When to ask.
+    pub approval_policy: Option<AskForApproval>,
+    /// Whom to ask.
+    pub approvals_reviewer: Option<ApprovalsReviewer>,
+    /// What may be touched.
+    pub sandbox: Option<SandboxMode>,
+    /// Configuration for this thread, by dotted key.
+    pub config: Option<Map<String, Value>>,
+    /// Keep it nowhere.
+    pub ephemeral: Option<bool>,
+    /// Instead of the model's instructions.
+    pub base_instructions: Option<String>,
+    /// On top of them.
+    pub developer_instructions: Option<String>,
+    /// The tone.
+    pub personality: Option<Personality>,
+    /// For the provider's accounting.
+    pub service_name: Option<String>,
+    /// The provider's lane.
+    pub service_tier: Option<String>,
+    /// `startup` or `clear`.
+    pub session_start_source: Option<String>,
+    /// Why it begins.
+    pub thread_source: Option<String>,
+}
+
+/// Answer to `thread/start` and `thread/fork`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadStartResponse {
+    /// The thread.
+    pub thread: Thread,
+    /// The model's name.
+    pub model: String,
+    /// The provider's name in the configuration.
+    pub model_provider: String,
+    /// The provider's lane.
+    #[serde(default)]
+    pub service_tier: Option<String>,
+    /// Never filled by Verger.
+    #[serde(default)]
+    pub disabled_plugin_ids: Vec<String>,
+    /// The working directory, absolute.
+    pub cwd: String,
+    /// Files that instructions came from.
+    #[serde(default)]
+    pub instruction_sources: Vec<String>,
+    /// When it asks.
+    pub approval_policy: AskForApproval,
+    /// Whom it asks.
+    pub approvals_reviewer: ApprovalsReviewer,
+    /// What may be touched.
+    pub sandbox: SandboxPolicy,
+    /// How hard the model thinks.
+    #[serde(default)]
+    pub reasoning_effort: Option<String>,
+}
+
+/// `thread/resume`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadResumeParams {
+    /// Which.
+    pub thread_id: String,
+    /// Answer without turns; the client pages through `thread/turns/list`.
+    #[serde(default)]
+    pub exclude_turns: bool,
+    /// Verger's own: only watch. Does not keep the thread loaded.
+    #[serde(default)]
+    pub observe: bool,
+    /// Verger's own, with `verger/replay`: what the client already has.
+    #[serde(default)]
+    pub since: Option<ReplaySince>,
+    /// The working directory.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// The model's name.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The provider's name in the configuration.
+    #[serde(default)]
+    pub model_provider: Option<String>,
+    /// When to ask.
+    #[serde(default)]
+    pub approval_policy: Option<AskForApproval>,
+    /// Whom to ask.
+    #[serde(default)]
+    pub approvals_reviewer: Option<ApprovalsReviewer>,
+    /// What may be touched.
+    #[serde(default)]
+    pub sandbox: Option<SandboxMode>,
+    /// Configuration for this thread, by dotted key.
+    #[serde(default)]
+    pub config: Option<Map<String, Value>>,
+    /// Instead of the model's instructions.
+    #[serde(default)]
+    pub base_instructions: Option<String>,
+    /// On top of them.
+    #[serde(default)]
+    pub developer_instructions: Option<String>,
+    /// The tone.
+    #[serde(default)]
+    pub personality: Option<Personality>,
+    /// The provider's lane.
+    #[serde(default)]
+    pub service_tier: Option<String>,
+}
+
+/// The last durable event that a client has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaySince {
+    /// Of which lineage of the log.
+    pub log_epoch: String,
+    /// Its number there.
+    pub seq: u64,
+}
+
+/// Answer to `thread/resume`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadResumeResponse {
+    /// As for `thread/start`, with `thread.turns` filled unless the client declined.
+    #[serde(flatten)]
+    pub started: ThreadStartResponse,
+    /// Where `thread/turns/list` goes on towards older turns.
+    #[serde(default)]
+    pub turns_backwards_cursor: Option<String>,
+    /// Where `thread/items/list` goes on towards older items.
+    #[serde(default)]
+    pub items_backwards_cursor: Option<String>,
+    /// Verger's own: this connection's new subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription_id: Option<String>,
+    /// Verger's own: what follows, when `since` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+}
+
+/// What a resume with `since` brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replay {
+    /// All that was missed follows; otherwise `thread.turns` is a snapshot.
+    pub recovered: bool,
+    /// The first event that follows.
+    pub from: u64,
+    /// The last event that follows before live ones.
+    pub to: u64,
+    /// The newest event of the thread.
+    pub head_seq: u64,
+}
+
+/// `thread/fork`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadForkParams {
+    /// Whose history.
+    pub thread_id: String,
+    /// Up to and with this turn; all of it when absent.
+    #[serde(default)]
+    pub last_turn_id: Option<String>,
+    /// Keep the fork nowhere.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// Answer without turns.
+    #[serde(default)]
+    pub exclude_turns: bool,
+    /// The working directory.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// The model's name.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The provider's name in the configuration.
+    #[serde(default)]
+    pub model_provider: Option<String>,
+    /// When to ask.
+    #[serde(default)]
+    pub approval_policy: Option<AskForApproval>,
+    /// What may be touched.
+    #[serde(default)]
+    pub sandbox: Option<SandboxMode>,
+    /// Configuration for this thread, by dotted key.
+    #[serde(default)]
+    pub config: Option<Map<String, Value>>,
+    /// Instead of the model's instructions.
+    #[serde(default)]
+    pub base_instructions: Option<String>,
+    /// On top of them.
+    #[serde(default)]
+    pub developer_instructions: Option<String>,
+    /// Why it begins.
+    #[serde(default)]
+    pub thread_source: Option<String>,
+}
+
+/// `thread/read`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadReadParams {
+    /// Which.
+    pub thread_id: String,
+    /// With all of its turns.
+    #[serde(default)]
+    pub include_turns: bool,
+}
+
+/// Answer to `thread/read` and `thread/unarchive`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadReadResponse {
+    /// The thread.
+    pub thread: Thread,
+}
+
+/// `thread/unsubscribe`, `thread/archive`, `thread/unarchive` and `thread/delete`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadIdParams {
+    /// Which.
+    pub thread_id: String,
+}
+
+/// Answer to `thread/unsubscribe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadUnsubscribeResponse {
+    /// What there was to leave.
+    pub status: ThreadUnsubscribeStatus,
+}
+
+/// What there was to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ThreadUnsubscribeStatus {
+    /// No such thread in memory.
+    NotLoaded,
+    /// This connection did not follow it.
+    NotSubscribed,
+    /// It did, until now.
+    Unsubscribed,
+}
+
+/// `thread/name/set`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadSetNameParams {
+    /// Which.
+    pub thread_id: String,
+    /// Its new name.
+    pub name: String,
+}
+
+/// `thread/revert`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadRevertParams {
+    /// Which.
+    pub thread_id: String,
+    /// The first turn to forget.
+    pub before_turn_id: String,
+}
+
+/// Answer to `thread/revert`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadRevertResponse {
+    /// What is left.
+    pub thread: Thread,
+    /// Where `thread/turns/list` goes on towards older turns.
+    #[serde(default)]
+    pub turns_backwards_cursor: Option<String>,
+    /// Where `thread/items/list` goes on towards older items.
+    #[serde(default)]
+    pub items_backwards_cursor: Option<String>,
+}
