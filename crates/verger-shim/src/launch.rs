@@ -1,0 +1,161 @@
+//! The birth of a helper: forked first, executed only when the owner has registered it.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
+
+use crate::protocol::{Stage, Start};
+use crate::sys::{self, Pointers, Side};
+
+/// A forked helper that waits for its permission to execute.
+pub(crate) struct Newborn {
+    pub(crate) pid: u32,
+    /// 0, or why it is not in its cgroup.
+    pub(crate) cgroup_errno: i32,
+    /// A byte here is the permission; closing it ends the newborn.
+    go: OwnedFd,
+    /// Closes when the program runs; before that, says what failed.
+    outcome: OwnedFd,
+}
+
+/// What became of an execution.
+pub(crate) enum Executed {
+    Yes,
+    No(Stage, i32),
+}
+
+impl Newborn {
+    /// Forks the helper, with `stdio` as its 0, 1 and 2.
+    ///
+    /// A cgroup that refuses to have it is not fatal: the helper is born outside and the reason is kept.
+    pub(crate) fn fork(
+        start: &Start,
+        stdio: &[OwnedFd; 3],
+        cgroup: Option<&OwnedFd>,
+        unwanted: [BorrowedFd<'_>; 2],
+    ) -> io::Result<Self> {
+        let (go_reader, go) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (outcome, teller) = pipe_with(PipeFlags::CLOEXEC)?;
+        let child = Child {
+            start,
+            argv: Pointers::new(&start.argv),
+            envp: Pointers::new(&start.envp),
+            stdio,
+            parent: getpid(),
+            go: go_reader,
+            outcome: teller,
+        };
+        let mut cgroup_errno = 0;
+        // SAFETY: a shim has one thread, and `Child::live` neither allocates nor locks.
+        let mut side = unsafe { sys::fork(cgroup.map(AsFd::as_fd)) };
+        if let (Some(_), Err(e)) = (cgroup, &side) {
+            cgroup_errno = e.raw_os_error().unwrap_or(libc::EIO);
+            // SAFETY: as above.
+            side = unsafe { sys::fork(None) };
+        }
+        match side? {
+            Side::Parent(pid) => Ok(Self { pid, cgroup_errno, go, outcome }),
+            Side::Child => {
+                // What the copy of the shim holds but the helper must not, even while it waits: its own permission,
+                // and the lifeline.
+                for fd in [go.as_fd(), outcome.as_fd()].into_iter().chain(unwanted) {
+                    // SAFETY: the owners of these descriptors are never dropped in the child: it executes or `_exit`s.
+                    unsafe { sys::close_range(number(fd), number(fd), false) }.ok();
+                }
+                child.live()
+            }
+        }
+    }
+
+    /// Lets the helper execute.
+    pub(crate) fn go(&self) -> io::Result<()> {
+        rustix::io::retry_on_intr(|| rustix::io::write(&self.go, &[1]))?;
+        Ok(())
+    }
+
+    /// To be read when [`outcome_fd`](Self::outcome_fd) is readable.
+    pub(crate) fn executed(&self) -> Executed {
+        let mut message = [0; 5];
+        let got = rustix::io::retry_on_intr(|| rustix::io::read(&self.outcome, &mut message));
+        match (got, Stage::from_code(message[0])) {
+            // Five bytes into a pipe are one piece.
+            (Ok(5), Ok(stage)) => {
+                let [_, errno @ ..] = message;
+                Executed::No(stage, i32::from_le_bytes(errno))
+            }
+            _ => Executed::Yes,
+        }
+    }
+
+    pub(crate) fn outcome_fd(&self) -> BorrowedFd<'_> {
+        self.outcome.as_fd()
+    }
+}
+
+/// Everything the child needs, prepared before the fork.
+struct Child<'a> {
+    start: &'a Start,
+    argv: Pointers<'a>,
+    envp: Pointers<'a>,
+    stdio: &'a [OwnedFd; 3],
+    parent: Pid,
+    go: OwnedFd,
+    outcome: OwnedFd,
+}
+
+impl Child<'_> {
+    /// The child's whole life before its program. Async-signal-safe calls only.
+    fn live(self) -> ! {
+        let failed = match self.prepare() {
+            Ok(()) => {
+                let error = sys::exec(&self.start.program, &self.argv, &self.envp);
+                (Stage::Exec, error)
+            }
+            Err(failed) => failed,
+        };
+        let [a, b, c, d] = failed.1.raw_os_error().unwrap_or(libc::EIO).to_le_bytes();
+        let message = [failed.0.code(), a, b, c, d];
+        rustix::io::write(&self.outcome, &message).ok();
+        sys::exit_now(127)
+    }
+
+    fn prepare(&self) -> Result<(), (Stage, io::Error)> {
+        let at = |stage| move |e: io::Error| (stage, e);
+        // The shim cannot be killed without its helper: and if that has happened already, nobody waits for us.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|e| (Stage::Fork, e.into()))?;
+        if getppid() != Some(self.parent) {
+            sys::exit_now(126);
+        }
+        rustix::process::setpgid(None, None).map_err(|e| (Stage::Fork, e.into()))?;
+        for (to, from) in (0..).zip(self.stdio) {
+            sys::dup_onto(from.as_fd(), to).map_err(at(Stage::Stdio))?;
+        }
+        let mut go = [0];
+        if rustix::io::retry_on_intr(|| rustix::io::read(&self.go, &mut go)) != Ok(1) {
+            sys::exit_now(125);
+        }
+        if let Some(soft) = self.start.nofile {
+            let maximum = getrlimit(Resource::Nofile).maximum;
+            let current = Some(maximum.map_or(soft, |hard| soft.min(hard)));
+            setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(|e| (Stage::Fork, e.into()))?;
+        }
+        if let Some(cwd) = &self.start.cwd {
+            rustix::process::chdir(cwd).map_err(|e| (Stage::Chdir, e.into()))?;
+        }
+        // SAFETY: nothing is closed before exec, where every owner is gone.
+        unsafe { sys::close_range(3, u32::MAX, true) }.map_err(at(Stage::Stdio))?;
+        for signal in 1..=libc::SIGRTMAX() {
+            // Fails for KILL, STOP and libc's own two, which have no disposition to reset.
+            sys::set_signal(signal, false).ok();
+        }
+        sys::unblock_signals().map_err(at(Stage::Exec))
+    }
+}
+
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    std::os::fd::AsRawFd::as_raw_fd(&fd).unsigned_abs()
+}

@@ -1,0 +1,64 @@
+//! What a fresh process does to become a supervisor, before it hears of any helper.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::sys;
+
+/// What a set-up shim listens to.
+pub(crate) struct Ears {
+    /// Control channel and lifeline.
+    pub(crate) control: OwnedFd,
+    /// Readable when a child has changed.
+    pub(crate) sigchld: OwnedFd,
+}
+
+/// Becomes a supervisor: own session, subreaper, deaf to polite signals, holding nothing but its ears.
+pub(crate) fn become_supervisor() -> io::Result<Ears> {
+    let control = take_control()?;
+    match rustix::process::setsid() {
+        // EPERM: started as a session leader already, which is as good.
+        Ok(_) | Err(Errno::PERM) => {}
+        Err(e) => return Err(e.into()),
+    }
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::thread::set_name(c"verger-shim")?;
+    for signal in [
+        libc::SIGTERM,
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+    ] {
+        sys::set_signal(signal, true)?;
+    }
+    // An inherited SIG_IGN would make the kernel reap for us, and statuses would be lost.
+    sys::set_signal(libc::SIGCHLD, false)?;
+    let sigchld = sys::sigchld_fd()?;
+    Ok(Ears { control, sigchld })
+}
+
+/// Moves the channel away from stdin, where the helper would inherit it, and closes whatever else was inherited.
+fn take_control() -> io::Result<OwnedFd> {
+    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let number = control.as_raw_fd().unsigned_abs();
+    // SAFETY: nothing was opened yet in this process but `control`, which both ranges leave out.
+    unsafe {
+        if number > 3 {
+            sys::close_range(3, number - 1, false)?;
+        }
+        sys::close_range(number + 1, u32::MAX, false)?;
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(control)
+}
