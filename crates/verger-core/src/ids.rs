@@ -72,10 +72,6 @@ number! {
     Generation(u64)
 }
 number! {
-    /// What a helper belongs to.
-    ScopeId(u64)
-}
-number! {
     /// One start of one MCP server: its leader process and everything it started.
     HelperId(u64)
 }

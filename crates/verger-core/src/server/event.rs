@@ -1,0 +1,203 @@
+//! What can happen to the facts between threads: the inputs of [`Server`](super::Server).
+
+use std::collections::BTreeSet;
+
+use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
+
+use super::ServerName;
+
+/// One input. Everything that can race with something else is one of these.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A client finished its handshake.
+    Connected {
+        /// The new connection.
+        connection: ConnectionId,
+    },
+    /// A connection is gone, however it ended.
+    Disconnected {
+        /// The connection that went.
+        connection: ConnectionId,
+    },
+    /// `thread/start`: a new thread, its first subscription included.
+    Start {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// The id that the executor chose.
+        thread: ThreadId,
+        /// Never stored.
+        ephemeral: bool,
+    },
+    /// `thread/resume`.
+    Resume {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+        /// Watch only: does not keep the thread loaded.
+        observe: bool,
+    },
+    /// `thread/unsubscribe`: drops all subscriptions of the connection to the thread.
+    Unsubscribe {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+    },
+    /// A request that the thread's owner answers.
+    Request {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+        /// Whether it may begin a turn.
+        begins_turn: bool,
+    },
+    /// `thread/archive` or `thread/delete`.
+    End {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+        /// What becomes of the stored thread.
+        ending: Ending,
+    },
+    /// `config/mcpServer/reload`, after the executor read the new configuration.
+    Reload {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Servers that are no longer configured, or configured otherwise than when their helpers started.
+        changed: BTreeSet<ServerName>,
+    },
+    /// The owner task of `thread` runs, or could not take the thread.
+    Opened {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+        /// Why not, where it could not.
+        result: Result<(), OpenError>,
+    },
+    /// The thread has its first durable turn.
+    Materialized {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+    },
+    /// The thread has no active turn.
+    Idle {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+        /// How many requests that may begin a turn its owner had received by then. Fewer than were sent means that
+        /// another is on its way, and that the thread is not idle.
+        seen: u64,
+    },
+    /// The owner task has ended and released its claim.
+    Stopped {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+    },
+    /// The store did what [`Effect::Store`](super::Effect::Store) asked, or could not.
+    Stored {
+        /// Which thread.
+        thread: ThreadId,
+        /// The closing that asked.
+        generation: Generation,
+        /// Why not, where it could not.
+        result: Result<(), StoreFailure>,
+    },
+    /// A thread's owner needs a helper; answered by [`Effect::HelperFor`](super::Effect::HelperFor).
+    HelperWanted {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+        /// Which MCP server.
+        server: ServerName,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// The helper answered `initialize` and listed its tools.
+    HelperReady {
+        /// Which helper.
+        helper: HelperId,
+    },
+    /// The helper could not be started; its processes are being ended.
+    HelperFailed {
+        /// Which helper.
+        helper: HelperId,
+        /// For people: names the server, the cause and the remedy.
+        message: String,
+    },
+    /// The helper's leader exited by itself; the rest of its tree is being ended.
+    HelperExited {
+        /// Which helper.
+        helper: HelperId,
+    },
+    /// Proof: no process of the helper is left (K2).
+    HelperGone {
+        /// Which helper.
+        helper: HelperId,
+    },
+    /// No proof within the limit. The helper stays known; [`Event::HelperGone`] may still come.
+    HelperStuck {
+        /// Which helper.
+        helper: HelperId,
+    },
+    /// SIGTERM or SIGINT: the first drains, the second skips the waiting.
+    Shutdown,
+}
+
+/// What becomes of a stored thread when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ending {
+    /// It is put away and can be brought back.
+    Archive,
+    /// It is removed.
+    Delete,
+}
+
+/// Why a thread could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum OpenError {
+    /// The store has no such thread.
+    NotFound,
+    /// It is archived.
+    Archived,
+    /// Another live run owns it.
+    Owned {
+        /// Process id of that run.
+        pid: u32,
+    },
+    /// The store failed.
+    Failed(String),
+}
+
+/// Why a thread could not be archived or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StoreFailure {
+    /// The store has no such thread.
+    NotFound,
+    /// Another live run owns it.
+    Owned {
+        /// Process id of that run.
+        pid: u32,
+    },
+    /// The store failed.
+    Failed(String),
+}

@@ -1,0 +1,407 @@
+//! A loaded thread: its subscriptions, and when it has to go (K3, K4).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::{ConnectionId, Generation, SubscriptionId, ThreadId, Ticket};
+use crate::time::Time;
+
+use super::closing::Then;
+use super::{Answer, Effect, OpenError, Origin, OrphanTurn, Refusal, Rules, Server, Shutdown};
+
+/// One loaded thread.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Loaded {
+    pub(super) generation: Generation,
+    /// Requests that wait for the owner task to run; `None` once it does.
+    pub(super) opening: Option<Vec<Waiting>>,
+    ephemeral: bool,
+    materialized: bool,
+    /// Requests that may begin a turn: handed to the owner, and received by it when it last said that it was idle.
+    turns_sent: u64,
+    turns_seen: u64,
+    pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    last_left: Left,
+    orphan: Option<Orphan>,
+    /// The active turn was asked to end; cleared when it has.
+    interrupting: bool,
+    /// The entry in the machine's table of timers.
+    pub(super) timer: Option<Time>,
+    /// The thread ends as soon as its turn has.
+    pub(super) then: Option<Then>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Subscription {
+    connection: ConnectionId,
+    observe: bool,
+}
+
+/// A request that came before the owner ran.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Waiting {
+    Attach { ticket: Ticket, connection: ConnectionId, observe: bool },
+    Forward { ticket: Ticket, begins_turn: bool },
+}
+
+/// How the last subscriber left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Left {
+    Unsubscribed,
+    Disconnected,
+}
+
+/// Since when a thread is an orphan in this state; a grace runs from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Orphan {
+    active: bool,
+    since: Time,
+}
+
+/// What a thread's facts demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Stay,
+    LookAgain(Time),
+    Interrupt,
+    Close,
+}
+
+impl Loaded {
+    fn new(generation: Generation, origin: Origin, first: Waiting) -> Self {
+        Self {
+            generation,
+            opening: Some(vec![first]),
+            ephemeral: origin == Origin::Fresh { ephemeral: true },
+            materialized: origin == Origin::Saved,
+            turns_sent: 0,
+            turns_seen: 0,
+            subscriptions: BTreeMap::new(),
+            last_left: Left::Disconnected,
+            orphan: None,
+            interrupting: false,
+            timer: None,
+            then: None,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.turns_sent != self.turns_seen
+    }
+
+    fn is_orphan(&self) -> bool {
+        self.subscriptions.values().all(|subscription| subscription.observe)
+    }
+
+    /// The orphan rules: a function of the facts alone, so that a deadline can never be forgotten or outlive its cause.
+    fn step(&mut self, now: Time, rules: &Rules, shutdown: Option<&Shutdown>) -> Step {
+        let active = self.is_active();
+        if self.then.is_some() {
+            return if active { Step::Interrupt } else { Step::Close };
+        }
+        if let Some(shutdown) = shutdown {
+            return match active {
+                true if now < shutdown.drained => Step::LookAgain(shutdown.drained),
+                true => Step::Interrupt,
+                false => Step::Close,
+            };
+        }
+        if !self.is_orphan() {
+            self.orphan = None;
+            return Step::Stay;
+        }
+        let orphan = match self.orphan {
+            Some(orphan) if orphan.active == active => orphan,
+            _ => *self.orphan.insert(Orphan { active, since: now }),
+        };
+        let deadline = orphan.since.after(self.patience(rules));
+        match active {
+            _ if now < deadline => Step::LookAgain(deadline),
+            true => Step::Interrupt,
+            false => Step::Close,
+        }
+    }
+
+    /// How long the thread may stay an orphan in its present state.
+    fn patience(&self, rules: &Rules) -> Duration {
+        match (self.is_active(), rules.orphan_turn) {
+            (true, OrphanTurn::Finish) => rules.orphan_turn_limit,
+            (true, OrphanTurn::Interrupt) => Duration::ZERO,
+            (false, _) if self.ephemeral && self.last_left == Left::Unsubscribed => Duration::ZERO,
+            (false, _) if self.ephemeral || !self.materialized => rules.unsaved_grace,
+            (false, _) => rules.orphan_grace,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn start(
+        &mut self,
+        ticket: Ticket,
+        connection: ConnectionId,
+        thread: ThreadId,
+        ephemeral: bool,
+    ) {
+        if self.admit(ticket, connection) {
+            self.open(ticket, connection, thread, Origin::Fresh { ephemeral }, false);
+        }
+    }
+
+    pub(super) fn resume(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        connection: ConnectionId,
+        thread: ThreadId,
+        observe: bool,
+    ) {
+        if !self.admit(ticket, connection) {
+            return;
+        }
+        if let Some(ending) = self.ending_of(thread) {
+            return self.refuse(ticket, Refusal::Ending(ending));
+        }
+        match self.threads.get_mut(&thread) {
+            None => self.open(ticket, connection, thread, Origin::Saved, observe),
+            Some(Loaded { opening: Some(waiting), .. }) => {
+                waiting.push(Waiting::Attach { ticket, connection, observe });
+            }
+            Some(_) => {
+                self.attach(ticket, connection, thread, observe);
+                self.settle(now, thread);
+            }
+        }
+    }
+
+    /// Whether the request may be served; answers it where it may not.
+    pub(super) fn admit(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
+        if !self.connections.contains_key(&connection) {
+            self.stale += 1;
+            return false;
+        }
+        if self.is_shutting_down() {
+            self.refuse(ticket, Refusal::ShuttingDown);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
+        self.effects.push_back(Effect::Refuse { ticket, refusal });
+    }
+
+    fn open(
+        &mut self,
+        ticket: Ticket,
+        connection: ConnectionId,
+        thread: ThreadId,
+        origin: Origin,
+        observe: bool,
+    ) {
+        let generation = self.next_generation();
+        let first = Waiting::Attach { ticket, connection, observe };
+        self.threads.insert(thread, Loaded::new(generation, origin, first));
+        self.effects.push_back(Effect::Open { thread, generation, origin });
+    }
+
+    pub(super) fn opened(
+        &mut self,
+        now: Time,
+        thread: ThreadId,
+        generation: Generation,
+        result: Result<(), OpenError>,
+    ) {
+        let Some(loaded) = self.current(thread, generation) else { return };
+        let Some(waiting) = loaded.opening.take() else { return };
+        if let Err(error) = result {
+            let then = loaded.then.take();
+            self.threads.remove(&thread);
+            for waiting in waiting {
+                let (Waiting::Attach { ticket, .. } | Waiting::Forward { ticket, .. }) = waiting;
+                self.refuse(ticket, Refusal::Open(error.clone()));
+            }
+            if let Some(then) = then {
+                self.close_unloaded(thread, then);
+            }
+            return;
+        }
+        for waiting in waiting {
+            match waiting {
+                Waiting::Attach { ticket, connection, observe } => {
+                    self.attach(ticket, connection, thread, observe);
+                }
+                Waiting::Forward { ticket, begins_turn } => self.forward(ticket, thread, begins_turn),
+            }
+        }
+        self.settle(now, thread);
+    }
+
+    /// Subscribes a connection to a thread whose owner runs. A connection that left meanwhile is passed over.
+    fn attach(&mut self, ticket: Ticket, connection: ConnectionId, thread: ThreadId, observe: bool) {
+        let Some(followed) = self.connections.get_mut(&connection) else {
+            self.stale += 1;
+            return;
+        };
+        let Some(loaded) = self.threads.get_mut(&thread) else { return };
+        followed.insert(thread);
+        self.last_subscription.0 += 1;
+        let subscription = self.last_subscription;
+        let replaces =
+            loaded.subscriptions.iter().find(|(_, s)| s.connection == connection).map(|(&id, _)| id);
+        if let Some(old) = replaces {
+            loaded.subscriptions.remove(&old);
+        }
+        loaded.subscriptions.insert(subscription, Subscription { connection, observe });
+        let generation = loaded.generation;
+        self.effects.push_back(Effect::Attach {
+            thread,
+            generation,
+            ticket,
+            subscription,
+            connection,
+            replaces,
+        });
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        connection: ConnectionId,
+        thread: ThreadId,
+    ) {
+        let answer = if !self.threads.contains_key(&thread) {
+            Answer::NotLoaded
+        } else if self.leave(connection, thread, Left::Unsubscribed) {
+            Answer::Unsubscribed
+        } else {
+            Answer::NotSubscribed
+        };
+        if let Some(followed) = self.connections.get_mut(&connection) {
+            followed.remove(&thread);
+        }
+        self.effects.push_back(Effect::Answer { ticket, answer });
+        self.settle(now, thread);
+    }
+
+    pub(super) fn disconnect(&mut self, now: Time, connection: ConnectionId) {
+        for thread in self.connections.remove(&connection).unwrap_or_default() {
+            self.leave(connection, thread, Left::Disconnected);
+            self.settle(now, thread);
+        }
+    }
+
+    /// Drops the connection's subscriptions to the thread; whether there were any.
+    fn leave(&mut self, connection: ConnectionId, thread: ThreadId, how: Left) -> bool {
+        let Some(loaded) = self.threads.get_mut(&thread) else { return false };
+        let generation = loaded.generation;
+        let mut left = false;
+        loaded.subscriptions.retain(|&subscription, s| {
+            let stays = s.connection != connection;
+            if !stays {
+                left = true;
+                self.effects.push_back(Effect::Detach { thread, generation, subscription });
+            }
+            stays
+        });
+        // A request that still waits for the owner is a subscription to be: it leaves with the others.
+        if let Some(waiting) = &mut loaded.opening {
+            waiting.retain(|w| {
+                let Waiting::Attach { ticket, connection: c, .. } = w else { return true };
+                if *c == connection && how == Left::Unsubscribed {
+                    left = true;
+                    self.effects.push_back(Effect::Refuse { ticket: *ticket, refusal: Refusal::Closed });
+                }
+                *c != connection
+            });
+        }
+        if left {
+            loaded.last_left = how;
+        }
+        left
+    }
+
+    pub(super) fn request(
+        &mut self,
+        ticket: Ticket,
+        connection: ConnectionId,
+        thread: ThreadId,
+        begins_turn: bool,
+    ) {
+        if !self.connections.contains_key(&connection) {
+            self.stale += 1;
+            return;
+        }
+        if begins_turn && self.is_shutting_down() {
+            return self.refuse(ticket, Refusal::ShuttingDown);
+        }
+        match self.threads.get_mut(&thread) {
+            None => self.refuse(ticket, Refusal::NotLoaded),
+            Some(Loaded { then: Some(then), .. }) => {
+                let ending = then.ending;
+                self.refuse(ticket, Refusal::Ending(ending));
+            }
+            Some(Loaded { opening: Some(waiting), .. }) => {
+                waiting.push(Waiting::Forward { ticket, begins_turn });
+            }
+            Some(_) => self.forward(ticket, thread, begins_turn),
+        }
+    }
+
+    fn forward(&mut self, ticket: Ticket, thread: ThreadId, begins_turn: bool) {
+        let Some(loaded) = self.threads.get_mut(&thread) else { return };
+        loaded.turns_sent += u64::from(begins_turn);
+        let generation = loaded.generation;
+        self.effects.push_back(Effect::Forward { thread, generation, ticket });
+    }
+
+    pub(super) fn materialized(&mut self, now: Time, thread: ThreadId, generation: Generation) {
+        let Some(loaded) = self.current(thread, generation) else { return };
+        loaded.materialized = !loaded.ephemeral;
+        self.settle(now, thread);
+    }
+
+    pub(super) fn idle(&mut self, now: Time, thread: ThreadId, generation: Generation, seen: u64) {
+        let Some(loaded) = self.current(thread, generation) else { return };
+        loaded.turns_seen = loaded.turns_seen.max(seen);
+        if !loaded.is_active() {
+            loaded.interrupting = false;
+        }
+        self.settle(now, thread);
+    }
+
+    /// The thread's entry, where `generation` is its current owner (K4).
+    pub(super) fn current(&mut self, thread: ThreadId, generation: Generation) -> Option<&mut Loaded> {
+        let current = self.threads.get_mut(&thread).filter(|loaded| loaded.generation == generation);
+        if current.is_none() {
+            self.stale += 1;
+        }
+        current
+    }
+
+    /// Does what the thread's facts demand. Called after every change to them.
+    pub(super) fn settle(&mut self, now: Time, thread: ThreadId) {
+        let Some(loaded) = self.threads.get_mut(&thread) else { return };
+        if loaded.opening.is_some() {
+            return;
+        }
+        let generation = loaded.generation;
+        let step = loaded.step(now, &self.rules, self.shutdown.as_ref());
+        let timer = if let Step::LookAgain(at) = step { Some(at) } else { None };
+        if timer != loaded.timer {
+            if let Some(old) = std::mem::replace(&mut loaded.timer, timer) {
+                self.timers.remove(&(old, thread, generation));
+            }
+            self.timers.extend(timer.map(|at| (at, thread, generation)));
+        }
+        match step {
+            Step::Stay | Step::LookAgain(_) => {}
+            Step::Interrupt if loaded.interrupting => {}
+            Step::Interrupt => {
+                loaded.interrupting = true;
+                self.effects.push_back(Effect::Interrupt { thread, generation });
+            }
+            Step::Close => self.close(thread),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The facts between threads: who is connected, who follows which thread, which threads are loaded and under which
+//! generation, and which helpers live in whose scope.
+//!
+//! The machine is driven from outside: [`Server::handle`] takes one [`Event`], [`Server::poll_effect`] yields what is to
+//! be done, [`Server::poll_timeout`] says when [`Server::handle_timeout`] wants to be called. It moves when someone comes
+//! or goes, never for a delta.
+//!
+//! - `loaded`: one loaded thread and the orphan rules (K3)
+//! - `closing`: an owner that ends, and what waits for the proof (K2)
+//! - `helpers`: scopes and their helpers (K1, K9, K11)
+
+mod closing;
+mod effect;
+mod event;
+mod helpers;
+mod loaded;
+mod rules;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+pub use effect::{Answer, Effect, News, Origin, Refusal, StopHow};
+pub use event::{Ending, Event, OpenError, StoreFailure};
+pub use helpers::HelperState;
+pub use rules::{OrphanTurn, Rules};
+
+use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId};
+use crate::time::Time;
+
+use closing::Closing;
+use helpers::{Helper, Reload};
+use loaded::Loaded;
+
+/// Name of an MCP server in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerName(pub Arc<str>);
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<&str> for ServerName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+/// What a helper belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Which of its owners.
+    pub generation: Generation,
+}
+
+/// The machine. `Clone`, `Eq` and `Hash` exist for the exhaustive search over its states.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    rules: Rules,
+    last_generation: Generation,
+    last_subscription: SubscriptionId,
+    last_helper: HelperId,
+    /// Each connection with the threads that it follows.
+    connections: BTreeMap<ConnectionId, BTreeSet<ThreadId>>,
+    /// Each thread's current owner.
+    threads: BTreeMap<ThreadId, Loaded>,
+    /// Owners that are ending; a thread may be loaded again meanwhile, under a new generation.
+    closing: BTreeMap<Generation, Closing>,
+    helpers: BTreeMap<HelperId, Helper>,
+    reloads: Vec<Reload>,
+    /// When to look at a thread again; the thread keeps its own entry, so that it can be withdrawn.
+    timers: BTreeSet<(Time, ThreadId, Generation)>,
+    shutdown: Option<Shutdown>,
+    /// Events that named an unknown connection, or an owner that is no longer.
+    stale: u64,
+    effects: VecDeque<Effect>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Shutdown {
+    /// Active turns are interrupted from here on.
+    drained: Time,
+    hurried: bool,
+    finished: bool,
+}
+
+impl Server {
+    /// A server that nobody is connected to.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            last_generation: Generation(0),
+            last_subscription: SubscriptionId(0),
+            last_helper: HelperId(0),
+            connections: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            helpers: BTreeMap::new(),
+            reloads: Vec::new(),
+            timers: BTreeSet::new(),
+            shutdown: None,
+            stale: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Poll the effects until there are none before the next.
+    pub fn handle(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Connected { connection } => {
+                self.connections.entry(connection).or_default();
+            }
+            Event::Disconnected { connection } => self.disconnect(now, connection),
+            Event::Start { ticket, connection, thread, ephemeral } => {
+                self.start(ticket, connection, thread, ephemeral);
+            }
+            Event::Resume { ticket, connection, thread, observe } => {
+                self.resume(now, ticket, connection, thread, observe);
+            }
+            Event::Unsubscribe { ticket, connection, thread } => {
+                self.unsubscribe(now, ticket, connection, thread);
+            }
+            Event::Request { ticket, connection, thread, begins_turn } => {
+                self.request(ticket, connection, thread, begins_turn);
+            }
+            Event::End { ticket, connection, thread, ending } => {
+                self.end(now, ticket, connection, thread, ending);
+            }
+            Event::Reload { ticket, changed } => self.reload(ticket, &changed),
+            Event::Opened { thread, generation, result } => self.opened(now, thread, generation, result),
+            Event::Materialized { thread, generation } => self.materialized(now, thread, generation),
+            Event::Idle { thread, generation, seen } => self.idle(now, thread, generation, seen),
+            Event::Stopped { thread: _, generation } => self.stopped(generation),
+            Event::Stored { thread: _, generation, result } => self.stored(generation, result),
+            Event::HelperWanted { thread, generation, server, ticket } => {
+                self.helper_wanted(Scope { thread, generation }, server, ticket);
+            }
+            Event::HelperReady { helper } => self.helper_ready(helper),
+            Event::HelperFailed { helper, message } => self.helper_failed(helper, &message),
+            Event::HelperExited { helper } => self.helper_failed(helper, "it exited"),
+            Event::HelperGone { helper } => self.helper_gone(helper),
+            Event::HelperStuck { helper } => self.helper_stuck(helper),
+            Event::Shutdown => self.shut_down(now),
+        }
+        self.finish();
+    }
+
+    /// The next thing to do; `None` when all is done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`], if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.first().map(|&(at, ..)| at)
+    }
+
+    /// Looks at every thread whose time has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(at, thread, generation)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(loaded) = self.threads.get_mut(&thread)
+                && loaded.generation == generation
+            {
+                loaded.timer = None;
+                self.settle(now, thread);
+            }
+        }
+        self.finish();
+    }
+
+    fn shut_down(&mut self, now: Time) {
+        match &mut self.shutdown {
+            None => {
+                let drained = now.after(self.rules.drain_limit);
+                self.shutdown = Some(Shutdown { drained, hurried: false, finished: false });
+                self.drop_queued_helpers();
+            }
+            Some(shutdown) => {
+                shutdown.drained = now;
+                shutdown.hurried = true;
+                self.kill_stopping_helpers();
+            }
+        }
+        for thread in self.threads.keys().copied().collect::<Vec<_>>() {
+            self.settle(now, thread);
+        }
+    }
+
+    /// Reports the end of a shutdown, once.
+    fn finish(&mut self) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        let stuck = |helper: &Helper| helper.state == HelperState::Stuck;
+        let held = |closing: &Closing| self.helpers.values().any(|h| stuck(h) && h.scope == closing.scope);
+        if shutdown.finished
+            || !self.threads.is_empty()
+            || !self.helpers.values().all(stuck)
+            || !self.closing.values().all(|c| c.stopped && held(c))
+        {
+            return;
+        }
+        shutdown.finished = true;
+        self.effects.push_back(Effect::Finished { stuck: self.helpers.keys().copied().collect() });
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
+    fn next_generation(&mut self) -> Generation {
+        self.last_generation.0 += 1;
+        self.last_generation
+    }
+
+    /// Threads that have an owner, in order of their ids (which is the order of their creation).
+    pub fn loaded(&self) -> impl Iterator<Item = LoadedThread> + '_ {
+        self.threads.iter().filter(|(_, loaded)| loaded.opening.is_none()).map(|(&thread, loaded)| {
+            LoadedThread {
+                thread,
+                generation: loaded.generation,
+                subscriptions: loaded.subscriptions.len(),
+                is_active: loaded.is_active(),
+            }
+        })
+    }
+
+    /// Helpers that are not proven gone.
+    pub fn helpers(&self) -> impl Iterator<Item = (HelperId, Scope, &ServerName, HelperState)> + '_ {
+        self.helpers.iter().map(|(&id, helper)| (id, helper.scope, &helper.server, helper.state))
+    }
+
+    /// How many clients are connected.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many events were dropped because they named an unknown connection or an owner that is no longer (K4).
+    pub fn stale_events(&self) -> u64 {
+        self.stale
+    }
+}
+
+/// What [`Server::loaded`] tells of a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedThread {
+    /// Its id.
+    pub thread: ThreadId,
+    /// Its owner's number.
+    pub generation: Generation,
+    /// How many subscriptions it has, observers included.
+    pub subscriptions: usize,
+    /// Whether a turn is active.
+    pub is_active: bool,
+}

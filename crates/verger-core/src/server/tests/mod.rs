@@ -1,0 +1,6 @@
+//! Tests of the machine between threads: stories, random histories, and every interleaving of a small world.
+
+mod histories;
+mod search;
+mod stories;
+mod world;
