@@ -1,0 +1,51 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::{family::Role, mode::Mode};
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub(crate) struct Args {
+    pub(crate) mode: Mode,
+    /// The mode's parameter, if given: milliseconds, a count, megabytes or a file.
+    pub(crate) parameter: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) log: Option<PathBuf>,
+    /// Set for the processes that this program starts of itself.
+    pub(crate) role: Option<Role>,
+}
+
+impl Args {
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut args = Self { mode: Mode::Polite, parameter: None, tag: None, log: None, role: None };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--mode" => args.mode = value()?.parse()?,
+                "--tag" => args.tag = Some(value()?),
+                "--log" => args.log = Some(value()?.into()),
+                "--role" => args.role = Some(value()?.parse()?),
+                flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
+                _ => args.parameter = Some(word),
+            }
+        }
+        Ok(args)
+    }
+
+    /// The parameter as a mode, polite when there is none.
+    pub(crate) fn inner_mode(&self) -> Mode {
+        let inner = self.parameter.as_deref().map(str::parse);
+        inner.map_or(Mode::Polite, |mode| mode.unwrap_or_else(|problem| panic!("{problem}")))
+    }
+
+    /// The parameter as a number, or `default` when there is none.
+    pub(crate) fn number(&self, default: u64) -> u64 {
+        match &self.parameter {
+            None => default,
+            Some(text) => {
+                text.parse().unwrap_or_else(|_| panic!("{} takes a number, not {text:?}", self.mode.name()))
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The event log: one JSON line per event, appended in one write so that a family shares a file.
+
+use std::{fs::OpenOptions, io::Write, path::PathBuf};
+
+use rustix::{
+    process::{getpgid, getpid, getppid, getsid},
+    time::{ClockId, clock_gettime},
+};
+use serde_json::{Value, json};
+
+use crate::args::Args;
+
+/// Where events go; nowhere without `--log`.
+#[derive(Debug, Clone)]
+pub(crate) struct EventLog {
+    file: Option<PathBuf>,
+    mode: &'static str,
+    tag: Option<String>,
+}
+
+impl EventLog {
+    pub(crate) fn new(args: &Args) -> Self {
+        Self { file: args.log.clone(), mode: args.mode.name(), tag: args.tag.clone() }
+    }
+
+    /// Appends `{ev, pid, ppid, mode, tag, mono_ns, wall}` and the members of `more`. `mono_ns` is CLOCK_MONOTONIC,
+    /// comparable across processes of one machine; `wall` is seconds since the epoch.
+    pub(crate) fn event(&self, event: &str, more: Value) {
+        let Some(file) = &self.file else { return };
+        let mono = clock_gettime(ClockId::Monotonic);
+        let wall = clock_gettime(ClockId::Realtime);
+        let mut line = json!({
+            "ev": event,
+            "pid": getpid().as_raw_nonzero().get(),
+            "ppid": getppid().map(|pid| pid.as_raw_nonzero().get()),
+            "mode": self.mode,
+            "tag": self.tag,
+            "mono_ns": mono.tv_sec * 1_000_000_000 + mono.tv_nsec,
+            "wall": wall.tv_sec as f64 + wall.tv_nsec as f64 / 1e9,
+        });
+        if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+            line.extend(more);
+        }
+        // Opened per event: a descriptor kept open would show up in the `fds` tool.
+        let written = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(file)
+            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        if let Err(error) = written {
+            eprintln!("bad-helper: cannot write to {}: {error}", file.display());
+        }
+    }
+}
+
+/// This process's group.
+pub(crate) fn pgid() -> Option<i32> {
+    getpgid(None).ok().map(|pid| pid.as_raw_nonzero().get())
+}
+
+/// This process's session.
+pub(crate) fn sid() -> Option<i32> {
+    getsid(None).ok().map(|pid| pid.as_raw_nonzero().get())
+}

@@ -1,0 +1,62 @@
+//! bad-helper: an MCP server on stdio that misbehaves in one documented way, chosen by `--mode`.
+//!
+//! ```text
+//! bad-helper --mode MODE [PARAMETER] [--tag TAG] [--log FILE]
+//! ```
+//!
+//! The modes are listed in `mode.rs`. `--tag` changes nothing: it is there to be counted, and every process of the
+//! family carries it. `--log` appends one JSON line per event. Whatever a mode starts is up before the server reads its
+//! first request. Nothing here lives longer than five minutes, so that a failed test cannot fill a machine.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod event_log;
+mod family;
+mod mode;
+mod output;
+mod server;
+mod shim_attack;
+mod signals;
+mod slow_calls;
+mod tools;
+
+use std::process::ExitCode;
+
+use args::Args;
+use event_log::EventLog;
+use mode::Mode;
+use server::Server;
+
+fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args().skip(1)) {
+        Ok(args) => args,
+        Err(problem) => {
+            eprintln!("bad-helper: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let log = EventLog::new(&args);
+    log.event("start", serde_json::json!({ "pgid": event_log::pgid(), "sid": event_log::sid() }));
+    if let Some(role) = args.role {
+        return family::play(role, &args, &log);
+    }
+    if args.mode.ignores_signals() {
+        signals::ignore(&log);
+    } else if args.log.is_some() {
+        signals::log_then_die(&log);
+    }
+    match args.mode {
+        Mode::Wrapper => return family::wrap(args.inner_mode(), &args, &log),
+        Mode::WrapperStubborn => return family::wrap(Mode::Stubborn, &args, &log),
+        _ => {}
+    }
+    family::start_relatives(&args);
+    match args.mode {
+        Mode::StoppedNow => family::stop_myself(),
+        Mode::KillShim => shim_attack::kill_parent(),
+        Mode::StopShim => shim_attack::stop_parent(),
+        _ => {}
+    }
+    Server::new(args, log).run()
+}

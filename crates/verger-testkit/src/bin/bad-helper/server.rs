@@ -1,0 +1,160 @@
+//! The MCP server: reads requests from stdin, answers them as its mode allows.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufRead, Write},
+    os::fd::OwnedFd,
+    process::{self, ExitCode},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    args::Args, event_log::EventLog, family, mode::Mode, output::Output, slow_calls::SlowCalls, tools,
+};
+
+/// One session over stdio.
+#[derive(Debug)]
+pub(crate) struct Server {
+    args: Args,
+    log: EventLog,
+    out: Arc<Output>,
+    slow: SlowCalls,
+    leaked: Vec<OwnedFd>,
+    calls: u64,
+}
+
+impl Server {
+    pub(crate) fn new(args: Args, log: EventLog) -> Self {
+        let out = Arc::new(Output::new(args.mode));
+        Self { args, log, out, slow: SlowCalls::default(), leaked: Vec::new(), calls: 0 }
+    }
+
+    /// Serves until stdin ends, or for as long as the mode ignores that.
+    pub(crate) fn run(mut self) -> ExitCode {
+        match self.args.mode {
+            Mode::LeakFds => self.leaked.extend(family::open_descriptors(100)),
+            Mode::StderrFlood => flood_stderr(),
+            Mode::Alloc => tools::hold_memory(self.args.number(64)),
+            _ => {}
+        }
+        for line in io::stdin().lock().lines() {
+            match line.map(|line| serde_json::from_str::<Value>(&line)) {
+                Ok(Ok(message)) => self.handle(&message),
+                Ok(Err(error)) => self.log.event("not-json", json!({ "error": error.to_string() })),
+                Err(error) => self.log.event("stdin-error", json!({ "error": error.to_string() })),
+            }
+        }
+        self.log.event("stdin-eof", json!({}));
+        if self.args.mode.ignores_eof() {
+            family::sleep();
+        }
+        if self.args.mode == Mode::HalfLines {
+            self.out.half_a_line();
+        }
+        self.exit(0)
+    }
+
+    fn handle(&mut self, message: &Value) {
+        let Some(method) = message["method"].as_str() else { return };
+        let Some(id) = message.get("id") else {
+            if method == "notifications/cancelled" {
+                self.slow.cancel(&message["params"]["requestId"], &self.log);
+            }
+            return;
+        };
+        match method {
+            "initialize" => self.initialize(id, &message["params"]),
+            "ping" => self.out.result(id, json!({})),
+            "tools/list" => {
+                self.out.result(id, tools::list());
+                if self.args.mode == Mode::Stopped {
+                    family::stop_myself();
+                }
+            }
+            "tools/call" => self.call(id, &message["params"]),
+            "resources/list" => self.out.result(
+                id,
+                json!({ "resources": [{ "uri": "test://hello", "name": "hello", "mimeType": "text/plain" }] }),
+            ),
+            "resources/templates/list" => self.out.result(id, json!({ "resourceTemplates": [] })),
+            "resources/read" if message["params"]["uri"] == "test://hello" => self.out.result(
+                id,
+                json!({ "contents": [{ "uri": "test://hello", "mimeType": "text/plain", "text": "hello" }] }),
+            ),
+            "resources/read" => self.out.error(id, -32002, "resource not found"),
+            _ => self.out.error(id, -32601, "method not found"),
+        }
+    }
+
+    fn initialize(&self, id: &Value, params: &Value) {
+        match self.args.mode {
+            Mode::NeverInit => return,
+            Mode::ExitInInit => self.exit(3),
+            Mode::SlowInit => thread::sleep(Duration::from_millis(self.args.number(5000))),
+            Mode::RejectInit => return self.out.error(id, -32603, "this server is not in the mood"),
+            Mode::RejectReinit => {
+                let file = self.args.parameter.as_deref().expect("reject-reinit takes a file");
+                if OpenOptions::new().write(true).create_new(true).open(file).is_err() {
+                    return self.out.error(id, -32603, "already initialized once");
+                }
+            }
+            _ => {}
+        }
+        let version = params["protocolVersion"].as_str().unwrap_or("2025-06-18");
+        self.out.result(
+            id,
+            json!({
+                "protocolVersion": version,
+                "capabilities": { "tools": {}, "resources": {} },
+                "serverInfo": { "name": "bad-helper", "version": env!("CARGO_PKG_VERSION") },
+            }),
+        );
+    }
+
+    fn call(&mut self, id: &Value, params: &Value) {
+        self.calls += 1;
+        self.log.event("call", json!({ "id": id, "tool": params["name"] }));
+        match self.args.mode {
+            Mode::ExitInCall => self.exit(3),
+            Mode::LongLine if self.calls == 1 => self.out.long_line(self.args.number(100)),
+            Mode::LongAnswer => {
+                let size = usize::try_from(self.args.number(100) * 1_000_000).expect("megabytes fit a usize");
+                return self.out.result(id, tools::text(&"x".repeat(size)));
+            }
+            Mode::StderrFlood => flood_stderr(),
+            Mode::LeakFds => self.leaked.extend(family::open_descriptors(10)),
+            _ => {}
+        }
+        let (name, arguments) = (params["name"].as_str().unwrap_or_default(), &params["arguments"]);
+        match name {
+            "slow" => self.slow.start(id, arguments["seconds"].as_f64().unwrap_or(1.0), &self.out, &self.log),
+            "exit" => {
+                self.exit(arguments["code"].as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(0))
+            }
+            _ => match tools::call(name, arguments) {
+                Some(text) => self.out.result(id, tools::text(&text)),
+                None => self.out.error(id, -32602, &format!("no tool {name:?}")),
+            },
+        }
+    }
+
+    fn exit(&self, code: i32) -> ! {
+        self.log.event("exit", json!({ "code": code }));
+        process::exit(code)
+    }
+}
+
+/// 10 MB in lines of 100 bytes. Blocks when nobody reads, which is the point.
+fn flood_stderr() {
+    let line = format!("{}\n", "e".repeat(99));
+    let mut stderr = io::stderr().lock();
+    for _ in 0..100_000 {
+        if stderr.write_all(line.as_bytes()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The shapes of process trees that bad-helper makes.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use verger_testkit::LeakGuard;
+
+use crate::helper::Helper;
+
+const SOON: Duration = Duration::from_millis(100);
+
+fn terminate(helper: &Helper) {
+    let leader = Pid::from_raw(helper.pid()).expect("a pid is not 0");
+    kill_process(leader, Signal::TERM).expect("the leader is this test's unreaped child");
+}
+
+#[test]
+fn ignore_eof_ends_by_term_and_stubborn_only_by_kill() {
+    let guard = LeakGuard::new();
+    let mut helper = Helper::start(&["ignore-eof"]);
+    helper.initialize();
+    drop(helper.stdin.take());
+    helper.tag.wait_gone(SOON).expect_err("the end of stdin is ignored");
+    terminate(&helper);
+    helper.tag.wait_gone(Duration::from_secs(2)).expect("TERM ends it");
+    helper.child.wait().unwrap();
+    assert_eq!(helper.events(), ["start", "stdin-eof", "signal"]);
+
+    let mut helper = Helper::start(&["stubborn"]);
+    helper.initialize();
+    drop(helper.stdin.take());
+    terminate(&helper);
+    helper.tag.wait_gone(SOON).expect_err("TERM is ignored");
+    assert!(helper.events().contains(&"signal-ignored".to_owned()), "{:?}", helper.events());
+    helper.kill();
+    guard.finish();
+}
+
+#[test]
+fn a_stubborn_wrapper_dies_of_term_and_its_server_does_not() {
+    let guard = LeakGuard::new().patience(SOON);
+    let mut helper = Helper::start(&["wrapper-stubborn"]);
+    helper.initialize();
+    drop(helper.stdin.take());
+    terminate(&helper);
+    helper.child.wait().unwrap();
+    assert_eq!(helper.tag.live().len(), 1);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish()))
+        .expect_err("the server lives on");
+}
+
+#[test]
+fn sessions_and_groups_are_as_documented() {
+    let guard = LeakGuard::new().patience(SOON);
+    for (mode, own_session, own_group) in [("grandchild", false, false), ("setsid", true, true)] {
+        let mut helper = Helper::start(&[mode]);
+        helper.initialize();
+        let leader = helper.pid();
+        helper.close();
+        let lines = helper.log_lines();
+        let of_leader = lines.iter().find(|line| line["pid"] == leader).unwrap();
+        let [relative] = &helper.tag.live()[..] else { panic!("{mode}: one is left") };
+        let of_relative =
+            lines.iter().find(|line| line["pid"] == relative.pid && line["ev"] == "start").unwrap();
+        assert_eq!(of_relative["sid"] != of_leader["sid"], own_session, "{mode}");
+        assert_eq!(of_relative["pgid"] != of_leader["pgid"], own_group, "{mode}");
+    }
+    drop(
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left"),
+    );
+}
+
+#[test]
+fn the_daemon_of_daemon_empty_env_has_no_environment() {
+    let guard = LeakGuard::new().patience(SOON);
+    for (mode, empty) in [("setsid", false), ("daemon-empty-env", true)] {
+        let mut helper = Helper::start(&[mode]);
+        helper.initialize();
+        helper.close();
+        let [daemon] = &helper.tag.live()[..] else { panic!("{mode}: one is left") };
+        let environ = std::fs::read(format!("/proc/{}/environ", daemon.pid)).unwrap();
+        assert_eq!(environ.is_empty(), empty, "{mode}");
+    }
+    drop(
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left"),
+    );
+}
+
+#[test]
+fn stopped_is_stopped_by_itself() {
+    let guard = LeakGuard::new();
+    let mut helper = Helper::start(&["stopped"]);
+    helper.initialize();
+    helper.ask(2, "tools/list", serde_json::json!({}));
+    // Its own SIGSTOP is reported to the parent: that is the fact to wait for.
+    #[expect(clippy::disallowed_methods, reason = "the test is the parent")]
+    let status =
+        rustix::process::waitpid(Pid::from_raw(helper.pid()), rustix::process::WaitOptions::UNTRACED);
+    assert!(status.unwrap().unwrap().1.stopped());
+    helper.kill();
+    guard.finish();
+}
+
+#[test]
+fn many_are_many_and_in_mixed_sessions() {
+    let guard = LeakGuard::new().patience(SOON);
+    let mut helper = Helper::start(&["many", "40"]);
+    helper.initialize();
+    helper.close();
+    assert_eq!(helper.tag.live().iter().filter(|p| p.command.contains("--role sleeper")).count(), 30);
+    assert_eq!(helper.tag.live().len(), 40);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("forty are left");
+    assert_eq!(helper.tag.live(), []);
+}
+
+#[test]
+fn a_parent_that_is_no_shim_is_not_attacked() {
+    let guard = LeakGuard::new().patience(SOON);
+    for mode in ["kill-shim", "stop-shim", "daemon-kill-shim"] {
+        let mut helper = Helper::start(&[mode]);
+        assert!(
+            helper.initialize().get("result").is_some(),
+            "{mode}: this test, its parent, is alive to see it"
+        );
+        helper.kill();
+    }
+    drop(
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish()))
+            .expect_err("relatives are left"),
+    );
+}
+
+#[test]
+fn a_parent_that_calls_itself_a_shim_is_killed_and_its_killer_lives_on() {
+    use std::{
+        os::unix::process::{CommandExt, ExitStatusExt},
+        process::{Command, Stdio},
+    };
+    let guard = LeakGuard::new().patience(SOON);
+    let tag = verger_testkit::RunTag::new();
+    #[expect(clippy::disallowed_methods, reason = "the test is the owner, and LeakGuard checks it")]
+    let mut parent = Command::new(verger_testkit::bad_helper::path())
+        .arg0("verger-shim")
+        .args(["--mode", "wrapper", "kill-shim", "--tag", tag.as_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("bad-helper starts");
+    assert_eq!(parent.wait().expect("the parent is this test's child").signal(), Some(9));
+    assert_eq!(tag.live().len(), 2, "the killer and its companion in another session");
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left");
+}
