@@ -4,4 +4,5 @@
 
 pub mod ids;
 pub mod server;
+pub mod thread;
 pub mod time;

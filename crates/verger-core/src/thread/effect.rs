@@ -1,0 +1,73 @@
+//! What the executor must do: the outputs of [`Thread`](super::Thread).
+
+use serde_json::Value;
+use verger_wire::types::{ThreadStatus, Turn};
+use verger_wire::{Notification, RpcError};
+
+use crate::ids::Ticket;
+
+use super::Record;
+
+/// One output. Effects are carried out in the order in which they are polled, each before the next.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, from the queue to the executor; a box would cost each delta more"
+)]
+pub enum Effect {
+    /// Make the records durable. What follows is carried out only after that (K7); where it fails, tell the machine
+    /// by `AppendFailed` before anything else is polled.
+    Append(Vec<Record>),
+    /// Tell the thread's subscribers.
+    Notify(Notification),
+    /// Tell every connection what the thread is doing.
+    Status(ThreadStatus),
+    /// Answer a request with success.
+    Reply {
+        /// The request.
+        ticket: Ticket,
+        /// With what.
+        reply: Reply,
+    },
+    /// Answer a request with an error.
+    Refuse {
+        /// The request.
+        ticket: Ticket,
+        /// Which.
+        error: RpcError,
+    },
+    /// Call the model with the conversation so far.
+    CallModel {
+        /// The number of the call.
+        call: u64,
+    },
+    /// Close the model's stream.
+    CancelModel,
+    /// Call a tool.
+    CallTool {
+        /// The item's id.
+        item: String,
+        /// Which MCP server.
+        server: String,
+        /// Which of its tools.
+        tool: String,
+        /// With what.
+        arguments: Value,
+    },
+    /// Give up the tool calls that still run.
+    CancelTools,
+    /// Tell the machine between threads that no turn is active.
+    Idle {
+        /// How many `Begin` had come by then.
+        seen: u64,
+    },
+}
+
+/// A request's success.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// `turn/start`.
+    Turn(Box<Turn>),
+    /// `turn/interrupt`: the turn has ended.
+    Interrupted,
+}

@@ -1,0 +1,109 @@
+//! What can happen to one thread: the inputs of [`Thread`](super::Thread).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use verger_wire::types::{McpToolCallResult, TurnError, UserInput};
+
+use crate::ids::{Ticket, TurnId};
+
+/// One input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// `turn/start`: begins a turn, or adds to the active one.
+    Begin {
+        /// The request to answer.
+        ticket: Ticket,
+        /// The id that the executor chose, should a turn begin.
+        turn: TurnId,
+        /// What the user says.
+        input: Vec<UserInput>,
+        /// The client's own name for the message.
+        client_id: Option<String>,
+    },
+    /// `turn/interrupt`, or the orphan rules.
+    Interrupt {
+        /// The request to answer, where a client asked.
+        ticket: Option<Ticket>,
+        /// Which turn; `None` means whichever is active.
+        turn: Option<String>,
+    },
+    /// The model said something.
+    Model {
+        /// The number of the call that it answers.
+        call: u64,
+        /// What it said.
+        says: Says,
+    },
+    /// A tool call ended.
+    ToolDone {
+        /// The item's id.
+        item: String,
+        /// What came of it; the error is for people and for the model.
+        outcome: Result<ToolOutcome, String>,
+    },
+    /// The store could not keep the records of the last `Append`. Effects behind it were not carried out.
+    AppendFailed {
+        /// For people: names the cause and the remedy.
+        message: String,
+    },
+}
+
+/// What a model says in the course of one call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Says {
+    /// A message begins.
+    TextStarted {
+        /// The model's name for it within the call.
+        output: Arc<str>,
+    },
+    /// More of it.
+    TextDelta {
+        /// Of which message.
+        output: Arc<str>,
+        /// What follows.
+        delta: String,
+    },
+    /// It is complete.
+    TextDone {
+        /// Which message.
+        output: Arc<str>,
+    },
+    /// What the model thought, as far as it tells.
+    Reasoning {
+        /// In short.
+        summary: Vec<String>,
+        /// In full.
+        content: Vec<String>,
+    },
+    /// It wants a tool called.
+    ToolCall {
+        /// Which MCP server; empty where the model named none that is known.
+        server: String,
+        /// Which of its tools.
+        tool: String,
+        /// With what.
+        arguments: Value,
+    },
+    /// The call failed and is tried again.
+    Retrying {
+        /// Why.
+        error: TurnError,
+    },
+    /// The call is complete.
+    Completed,
+    /// The call failed for good.
+    Failed {
+        /// Why.
+        error: TurnError,
+    },
+}
+
+/// A tool's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolOutcome {
+    /// What it returned.
+    pub result: McpToolCallResult,
+    /// The tool itself says that it failed.
+    pub is_error: bool,
+}

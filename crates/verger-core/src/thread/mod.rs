@@ -1,0 +1,229 @@
+//! One thread's facts: its active turn, the items in it, and what of it is durable.
+//!
+//! Effects are strictly ordered and [`Effect::Append`] is a barrier: what follows it happens only once it is durable. So
+//! everything that a client was told is either durable or the text in flight of the active turn, and a snapshot taken
+//! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
+//! (K5).
+
+mod effect;
+mod event;
+mod record;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
+use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
+
+pub use effect::{Effect, Reply};
+pub use event::{Event, Says, ToolOutcome};
+pub use record::{OUTCOME_UNKNOWN, Record, RecordError, turns};
+
+use crate::ids::{ThreadId, Ticket, TurnId};
+use turn::ActiveTurn;
+
+/// The machine of one thread under one owner.
+#[derive(Debug)]
+pub struct Thread {
+    id: String,
+    turn: Option<ActiveTurn>,
+    /// What the last event began, which may still prove not durable.
+    tentative: Tentative,
+    /// How many `Begin` have come.
+    begins: u64,
+    last_call: u64,
+    effects: VecDeque<Effect>,
+}
+
+/// What an event began. It holds once the event's effects are carried out, and is taken back if an append among them
+/// fails.
+#[derive(Debug, Default)]
+struct Tentative {
+    /// The request that waits for the append.
+    ticket: Option<Ticket>,
+    /// The active turn has just begun: no client has heard of it.
+    begun: bool,
+    /// The turn that has just ended.
+    ended: Option<ActiveTurn>,
+}
+
+impl Thread {
+    /// A thread without an active turn.
+    pub fn new(id: ThreadId) -> Self {
+        Self {
+            id: id.to_string(),
+            turn: None,
+            tentative: Tentative::default(),
+            begins: 0,
+            last_call: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The active turn with its items so far, text in flight included.
+    pub fn active_turn(&self) -> Option<&Turn> {
+        self.turn.as_ref().map(|active| &active.turn)
+    }
+
+    /// What the thread is doing.
+    pub fn status(&self) -> ThreadStatus {
+        match self.turn {
+            Some(_) => ThreadStatus::Active { active_flags: Vec::new() },
+            None => ThreadStatus::Idle,
+        }
+    }
+
+    /// Takes one input at `at` (Unix milliseconds). Poll the effects until there are none before the next.
+    pub fn handle(&mut self, at: i64, event: Event) {
+        if !matches!(event, Event::AppendFailed { .. }) {
+            self.tentative = Tentative::default();
+        }
+        match event {
+            Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
+            Event::Model { call, says } => self.model(at, call, says),
+            Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
+            Event::AppendFailed { message } => self.append_failed(at, &message),
+        }
+    }
+
+    /// The next thing to do; `None` when all is done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn push(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    fn notify(&mut self, notification: Notification) {
+        self.push(Effect::Notify(notification));
+    }
+
+    fn begin(
+        &mut self,
+        at: i64,
+        ticket: Ticket,
+        id: TurnId,
+        input: Vec<UserInput>,
+        client_id: Option<String>,
+    ) {
+        self.begins += 1;
+        self.tentative.ticket = Some(ticket);
+        if let Some(active) = &mut self.turn {
+            active.heard_more();
+            let reply = Reply::Turn(Box::new(active.bare()));
+            let item = active.user_message(input, client_id);
+            let records = vec![active.completed_record(&item, at)];
+            self.push(Effect::Append(records));
+            self.push(Effect::Reply { ticket, reply });
+            self.tell_item(at, item);
+            return;
+        }
+        let mut active = ActiveTurn::new(id, at);
+        let reply = Reply::Turn(Box::new(active.bare()));
+        let started = active.bare();
+        let item = active.user_message(input, client_id);
+        let records = vec![active.started_record(at), active.completed_record(&item, at)];
+        self.tentative.begun = true;
+        self.turn = Some(active);
+        self.push(Effect::Append(records));
+        self.push(Effect::Reply { ticket, reply });
+        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
+        let thread_id = self.id.clone();
+        self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
+        self.tell_item(at, item);
+        self.call_model();
+    }
+
+    fn call_model(&mut self) {
+        self.last_call += 1;
+        let call = self.last_call;
+        if let Some(active) = &mut self.turn {
+            active.called(call);
+            self.push(Effect::CallModel { call });
+        }
+    }
+
+    fn interrupt(&mut self, at: i64, ticket: Option<Ticket>, turn: Option<&str>) {
+        let refusal = match (&self.turn, turn) {
+            (None, _) => Some(RpcError::nothing_to_interrupt()),
+            (Some(active), Some(turn)) if active.turn.id != turn => {
+                Some(RpcError::interrupt_mismatch(turn, &active.turn.id))
+            }
+            _ => None,
+        };
+        match (refusal, ticket) {
+            (None, ticket) => self.end_turn(at, TurnStatus::Interrupted, None, ticket),
+            (Some(error), Some(ticket)) => self.push(Effect::Refuse { ticket, error }),
+            // The orphan rules asked for the end of a turn that has ended by itself.
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Ends the active turn: open items first, then the turn, all in one append.
+    fn end_turn(&mut self, at: i64, status: TurnStatus, error: Option<TurnError>, ticket: Option<Ticket>) {
+        let Some(mut active) = self.turn.take() else { return };
+        self.tentative.ticket = ticket;
+        if active.is_calling() {
+            self.push(Effect::CancelModel);
+        }
+        if active.has_open_tools() {
+            self.push(Effect::CancelTools);
+        }
+        let items = active.close_items();
+        let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
+        records.push(active.end(status, error.clone(), at));
+        self.push(Effect::Append(records));
+        for item in items {
+            self.tell_completed(at, &active.turn.id, item);
+        }
+        self.tell_end(&active, error, ticket);
+        self.tentative.ended = Some(active);
+    }
+
+    /// Tells everyone that the turn is over. The thread is idle before the turn is completed, so that a client that
+    /// waits for the completion finds it so.
+    fn tell_end(&mut self, active: &ActiveTurn, error: Option<TurnError>, ticket: Option<Ticket>) {
+        let thread_id = self.id.clone();
+        if let Some(error) = error {
+            let turn_id = active.turn.id.clone();
+            let thread_id = thread_id.clone();
+            let error = ErrorNotification { error, will_retry: false, thread_id, turn_id };
+            self.notify(Notification::Error(error));
+        }
+        if let Some(ticket) = ticket {
+            self.push(Effect::Reply { ticket, reply: Reply::Interrupted });
+        }
+        self.push(Effect::Status(ThreadStatus::Idle));
+        let turn = active.bare();
+        self.notify(Notification::TurnCompleted(TurnNotification { thread_id, turn }));
+        self.push(Effect::Idle { seen: self.begins });
+    }
+
+    /// Nothing that was queued behind the append happened. The turn ends as failed, which is told but cannot be kept:
+    /// after a restart it shows as interrupted.
+    fn append_failed(&mut self, at: i64, message: &str) {
+        self.effects.clear();
+        let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
+        let Some(mut active) = self.turn.take().or(ended) else { return };
+        let message = format!("the turn could not be saved: {message}");
+        if let Some(ticket) = ticket {
+            self.push(Effect::Refuse { ticket, error: RpcError::internal(message.clone()) });
+        }
+        if begun {
+            return self.push(Effect::Idle { seen: self.begins });
+        }
+        // Whether they still run is not known any more: the event that failed may have asked for their end.
+        self.push(Effect::CancelModel);
+        self.push(Effect::CancelTools);
+        active.close_items();
+        let error =
+            TurnError { message, codex_error_info: None, additional_details: None, misalignment: None };
+        active.end(TurnStatus::Failed, Some(error.clone()), at);
+        self.tell_end(&active, Some(error), None);
+    }
+}

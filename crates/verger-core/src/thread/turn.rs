@@ -1,0 +1,282 @@
+//! The active turn: which items it has, which of them are open, and when it is over.
+
+use std::sync::Arc;
+
+use verger_wire::types::{
+    AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ReasoningItem, ThreadItem, Turn,
+    TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
+};
+use verger_wire::{
+    DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
+};
+
+use super::record::{complete, cut_off, new_turn};
+use super::{Effect, Record, Says, Thread, ToolOutcome};
+use crate::ids::TurnId;
+
+/// The turn that is under way.
+#[derive(Debug)]
+pub(super) struct ActiveTurn {
+    /// As a snapshot shows it.
+    pub(super) turn: Turn,
+    /// What item ids of this turn begin with.
+    prefix: String,
+    /// The model call under way.
+    call: Option<u64>,
+    /// Messages under way: the model's name, and where in `turn.items`.
+    open_texts: Vec<(Arc<str>, usize)>,
+    /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
+    open_tools: Vec<(usize, i64)>,
+    /// The model has not heard everything: a tool's result, or more from the user.
+    unheard: bool,
+}
+
+impl ActiveTurn {
+    pub(super) fn new(id: TurnId, at: i64) -> Self {
+        Self {
+            turn: new_turn(id.to_string(), at),
+            // The random end of the id: unique within the thread, and short enough to repeat in every delta.
+            prefix: format!("{:012x}", id.0.as_u128() & 0xffff_ffff_ffff),
+            call: None,
+            open_texts: Vec::new(),
+            open_tools: Vec::new(),
+            unheard: false,
+        }
+    }
+
+    /// The turn without its items, as replies and `turn/started` show it.
+    pub(super) fn bare(&self) -> Turn {
+        let Turn { id, root_turn_id, status, error, started_at, completed_at, duration_ms, .. } = &self.turn;
+        Turn {
+            id: id.clone(),
+            root_turn_id: root_turn_id.clone(),
+            items: Vec::new(),
+            items_view: TurnItemsView::NotLoaded,
+            status: *status,
+            error: error.clone(),
+            started_at: *started_at,
+            completed_at: *completed_at,
+            duration_ms: *duration_ms,
+        }
+    }
+
+    pub(super) fn heard_more(&mut self) {
+        self.unheard = true;
+    }
+
+    pub(super) fn called(&mut self, call: u64) {
+        self.call = Some(call);
+        self.unheard = false;
+    }
+
+    pub(super) fn is_calling(&self) -> bool {
+        self.call.is_some()
+    }
+
+    pub(super) fn has_open_tools(&self) -> bool {
+        !self.open_tools.is_empty()
+    }
+
+    fn next_id(&self) -> String {
+        format!("{}-{}", self.prefix, self.turn.items.len() + 1)
+    }
+
+    pub(super) fn user_message(&mut self, content: Vec<UserInput>, client_id: Option<String>) -> ThreadItem {
+        let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
+        self.turn.items.push(item.clone());
+        item
+    }
+
+    pub(super) fn started_record(&self, at: i64) -> Record {
+        Record::TurnStarted { turn: self.turn.id.clone(), at }
+    }
+
+    pub(super) fn completed_record(&self, item: &ThreadItem, at: i64) -> Record {
+        Record::ItemCompleted { turn: self.turn.id.clone(), item: item.clone(), at }
+    }
+
+    /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
+    pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
+        let texts = self.open_texts.drain(..).map(|(_, index)| index);
+        let open: Vec<usize> = texts.chain(self.open_tools.drain(..).map(|(index, _)| index)).collect();
+        self.call = None;
+        open.into_iter()
+            .map(|index| {
+                cut_off(&mut self.turn.items[index]);
+                self.turn.items[index].clone()
+            })
+            .collect()
+    }
+
+    pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, at: i64) -> Record {
+        complete(&mut self.turn, status, error.clone(), at);
+        Record::TurnCompleted { turn: self.turn.id.clone(), status, error, at }
+    }
+
+    fn text(&self, output: &str) -> Option<usize> {
+        self.open_texts.iter().find(|(name, _)| &**name == output).map(|&(_, index)| index)
+    }
+}
+
+impl Thread {
+    pub(super) fn model(&mut self, at: i64, call: u64, says: Says) {
+        let Some(active) = self.turn.as_mut().filter(|active| active.call == Some(call)) else { return };
+        match says {
+            Says::TextStarted { output } => {
+                self.text_started(at, output);
+            }
+            Says::TextDelta { output, delta } => self.text_delta(at, output, delta),
+            Says::TextDone { output } => {
+                let Some(index) = active.text(&output) else { return };
+                active.open_texts.retain(|(_, open)| *open != index);
+                let item = active.turn.items[index].clone();
+                self.complete_item(at, item);
+            }
+            Says::Reasoning { summary, content } => {
+                let item = ThreadItem::Reasoning(ReasoningItem { id: active.next_id(), summary, content });
+                active.turn.items.push(item.clone());
+                let records = vec![active.completed_record(&item, at)];
+                self.push(Effect::Append(records));
+                self.tell_item(at, item);
+            }
+            Says::ToolCall { server, tool, arguments } => {
+                let item = ThreadItem::McpToolCall(McpToolCallItem {
+                    id: active.next_id(),
+                    server: server.clone(),
+                    tool: tool.clone(),
+                    status: McpToolCallStatus::InProgress,
+                    arguments: arguments.clone(),
+                    app_context: None,
+                    mcp_app_ui: None,
+                    plugin_id: None,
+                    read_only_hint: None,
+                    result: None,
+                    error: None,
+                    duration_ms: None,
+                });
+                active.open_tools.push((active.turn.items.len(), at));
+                active.turn.items.push(item.clone());
+                active.unheard = true;
+                let turn = active.turn.id.clone();
+                let id = item.id().to_owned();
+                self.push(Effect::Append(vec![Record::ItemStarted { turn, item: item.clone(), at }]));
+                self.tell_started(at, item);
+                self.push(Effect::CallTool { item: id, server, tool, arguments });
+            }
+            Says::Retrying { error } => {
+                let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
+                let error = ErrorNotification { error, will_retry: true, thread_id, turn_id };
+                self.notify(Notification::Error(error));
+            }
+            Says::Completed => {
+                active.call = None;
+                // A message that the model never closed is complete with its call.
+                let open = std::mem::take(&mut active.open_texts);
+                let items: Vec<_> = open.iter().map(|&(_, index)| active.turn.items[index].clone()).collect();
+                for item in items {
+                    self.complete_item(at, item);
+                }
+                self.go_on(at);
+            }
+            Says::Failed { error } => {
+                active.call = None;
+                self.end_turn(at, TurnStatus::Failed, Some(error), None);
+            }
+        }
+    }
+
+    /// Asks the model again if it has not heard everything, and ends the turn if it has.
+    fn go_on(&mut self, at: i64) {
+        let Some(active) = &self.turn else { return };
+        match () {
+            () if active.is_calling() || active.has_open_tools() => {}
+            () if active.unheard => self.call_model(),
+            () => self.end_turn(at, TurnStatus::Completed, None, None),
+        }
+    }
+
+    fn text_started(&mut self, at: i64, output: Arc<str>) -> Option<usize> {
+        let active = self.turn.as_mut()?;
+        if let Some(index) = active.text(&output) {
+            return Some(index);
+        }
+        let index = active.turn.items.len();
+        let id = active.next_id();
+        let item = ThreadItem::AgentMessage(AgentMessageItem { id, ..AgentMessageItem::default() });
+        active.open_texts.push((output, index));
+        active.turn.items.push(item.clone());
+        self.tell_started(at, item);
+        Some(index)
+    }
+
+    fn text_delta(&mut self, at: i64, output: Arc<str>, delta: String) {
+        let Some(index) = self.text_started(at, output) else { return };
+        let Some(active) = &mut self.turn else { return };
+        let turn_id = active.turn.id.clone();
+        let Some(ThreadItem::AgentMessage(message)) = active.turn.items.get_mut(index) else { return };
+        message.text.push_str(&delta);
+        let item_id = message.id.clone();
+        let thread_id = self.id.clone();
+        self.notify(Notification::AgentMessageDelta(DeltaNotification {
+            thread_id,
+            turn_id,
+            item_id,
+            delta,
+        }));
+    }
+
+    pub(super) fn tool_done(&mut self, at: i64, id: &str, outcome: Result<ToolOutcome, String>) {
+        let Some(active) = &mut self.turn else { return };
+        let open = active.open_tools.iter().position(|&(index, _)| active.turn.items[index].id() == id);
+        let Some((index, since)) = open.map(|open| active.open_tools.remove(open)) else { return };
+        let ThreadItem::McpToolCall(call) = &mut active.turn.items[index] else { return };
+        call.duration_ms = Some((at - since).max(0));
+        match outcome {
+            Ok(ToolOutcome { result, is_error }) => {
+                call.result = Some(result);
+                call.status = if is_error { McpToolCallStatus::Failed } else { McpToolCallStatus::Completed };
+            }
+            Err(message) => {
+                call.error = Some(McpToolCallError { message });
+                call.status = McpToolCallStatus::Failed;
+            }
+        }
+        let item = active.turn.items[index].clone();
+        self.complete_item(at, item);
+        self.go_on(at);
+    }
+
+    /// Keeps and tells an item that was told as started.
+    fn complete_item(&mut self, at: i64, item: ThreadItem) {
+        let Some(active) = &self.turn else { return };
+        let turn_id = active.turn.id.clone();
+        let records = vec![active.completed_record(&item, at)];
+        self.push(Effect::Append(records));
+        self.tell_completed(at, &turn_id, item);
+    }
+
+    /// Tells an item that starts and completes at once.
+    pub(super) fn tell_item(&mut self, at: i64, item: ThreadItem) {
+        let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
+        self.tell_started(at, item.clone());
+        self.tell_completed(at, &turn_id, item);
+    }
+
+    fn tell_started(&mut self, at: i64, item: ThreadItem) {
+        let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
+        let thread_id = self.id.clone();
+        let started = ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at };
+        self.notify(Notification::ItemStarted(started));
+    }
+
+    pub(super) fn tell_completed(&mut self, at: i64, turn_id: &str, item: ThreadItem) {
+        let (thread_id, turn_id) = (self.id.clone(), turn_id.to_owned());
+        self.notify(Notification::ItemCompleted(ItemCompletedNotification {
+            item,
+            thread_id,
+            turn_id,
+            content_token_count: None,
+            completed_at_ms: at,
+        }));
+    }
+}
