@@ -36,11 +36,19 @@ pub struct RpcError {
     pub message: String,
 }
 
-/// Longest piece of a client's input that is quoted back, in characters.
-const QUOTE: usize = 120;
-
+/// A piece of a client's input: quoted back, but never at length.
 fn quote(text: &str) -> String {
-    match text.char_indices().nth(QUOTE) {
+    shorten(text, 120)
+}
+
+/// An explanation: it may hold a piece of a client's input that a parser quoted at length.
+fn explain(why: impl Display) -> String {
+    shorten(&why.to_string(), 500)
+}
+
+/// At most `limit` characters, and dots where there were more.
+fn shorten(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
@@ -60,12 +68,12 @@ impl RpcError {
 
     /// The frame is not JSON, not UTF-8 or nested too deep.
     pub fn parse_error(why: impl Display) -> Self {
-        Self::new(code::PARSE_ERROR, format!("Parse error: {why}"))
+        Self::new(code::PARSE_ERROR, format!("Parse error: {}", explain(why)))
     }
 
     /// The frame is JSON but no request.
     pub fn invalid_request(why: impl Display) -> Self {
-        Self::refused(format!("Invalid request: {why}"))
+        Self::refused(format!("Invalid request: {}", explain(why)))
     }
 
     /// No method of that name.
@@ -77,10 +85,9 @@ impl RpcError {
     /// Parameters that do not fit; `path` names the field, as in `input[0].text`, or is empty for all of them.
     #[must_use]
     pub fn invalid_params(path: &str, why: impl Display) -> Self {
-        let message = if path.is_empty() {
-            format!("Invalid params: {why}")
-        } else {
-            format!("Invalid params: {}: {why}", quote(path))
+        let message = match path {
+            "" => format!("Invalid params: {}", explain(why)),
+            path => format!("Invalid params: {}: {}", quote(path), explain(why)),
         };
         Self::new(code::INVALID_PARAMS, message)
     }
@@ -119,7 +126,7 @@ impl RpcError {
     pub fn shutting_down() -> Self {
         Self {
             data: Some(json!({ "reason": "serverShuttingDown" })),
-            ..Self::refused("the server is shutting down; reconnect to its successor")
+            ..Self::refused("Server is draining; retry after reconnecting")
         }
     }
 
@@ -206,6 +213,12 @@ impl RpcError {
     #[must_use]
     pub fn interrupt_mismatch(expected: impl Display, found: impl Display) -> Self {
         Self::refused(format!("expected active turn id {expected} but found {found}"))
+    }
+
+    /// `thread/revert` to a turn that the thread does not have.
+    #[must_use]
+    pub fn turn_not_found(turn: impl Display) -> Self {
+        Self::refused(format!("turn not found: {turn}"))
     }
 
     /// `turn/steer` of an idle thread.

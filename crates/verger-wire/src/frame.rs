@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::error::RpcError;
@@ -95,12 +97,17 @@ pub fn decode(text: &str) -> Result<Incoming, DecodeError> {
     if deeper_than(text, MAX_DEPTH) {
         return Err(DecodeError { id: None, fault: Fault::TooDeep });
     }
-    let members: Members<'_> = serde_json::from_str(text).map_err(|cause| DecodeError {
-        id: None,
-        fault: match cause.classify() {
-            serde_json::error::Category::Data => Fault::NotAMessage(cause.to_string()),
-            _ => Fault::NotJson(cause.to_string()),
-        },
+    let not_json =
+        |cause: serde_json::Error| DecodeError { id: None, fault: Fault::NotJson(cause.to_string()) };
+    // serde would fill the members from an array too, by position.
+    if text.trim_ascii_start().starts_with('[') {
+        serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+        let fault = not_a_message("batches are not served: send one message per frame");
+        return Err(DecodeError { id: None, fault });
+    }
+    let members: Members<'_> = serde_json::from_str(text).map_err(|cause| match cause.classify() {
+        Category::Data => DecodeError { id: None, fault: Fault::NotAMessage(cause.to_string()) },
+        _ => not_json(cause),
     })?;
     members.into_incoming()
 }

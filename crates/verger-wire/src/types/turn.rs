@@ -55,7 +55,7 @@ pub enum TurnStatus {
 pub enum TurnItemsView {
     /// Nothing: fetch them.
     NotLoaded,
-    /// The user's message and the last answer.
+    /// The user's first message and the last answer; of a turn just completed, the answer alone.
     Summary,
     /// Everything.
     #[default]

@@ -1,0 +1,144 @@
+//! Parameters in: each method finds its type, and each mistake is named by its path.
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use verger_wire::types::{AskForApproval, SandboxMode, SandboxPolicy, UserInput};
+use verger_wire::{ClientRequest, RpcError, code};
+
+fn decode(method: &str, params: &Value) -> Result<ClientRequest, RpcError> {
+    let raw = RawValue::from_string(params.to_string()).expect("a Value prints as JSON");
+    ClientRequest::decode(method, Some(&raw))
+}
+
+/// The message of a -32602.
+fn bad(method: &str, params: &Value) -> String {
+    let error = decode(method, params).expect_err(method);
+    assert_eq!(error.code, code::INVALID_PARAMS, "{error}");
+    error.message
+}
+
+#[test]
+fn every_method_is_found_under_its_own_name() {
+    let everything = json!({
+        "clientInfo": {"name": "c", "version": "0"}, "threadId": "t", "turnId": "u", "expectedTurnId": "u",
+        "beforeTurnId": "u", "name": "n", "input": [], "server": "s", "tool": "t", "uri": "x://y",
+    });
+    for method in ClientRequest::METHODS {
+        let request = decode(method, &everything).unwrap();
+        assert_eq!(request.method(), *method);
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<ClientRequest>(&text).unwrap(), request);
+    }
+}
+
+#[test]
+fn an_unknown_method_is_named() {
+    let error = ClientRequest::decode("thread/rollback", None).unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (-32601, "Method not found: thread/rollback"));
+}
+
+#[test]
+fn a_mistake_is_named_by_its_path() {
+    assert_eq!(bad("thread/read", &json!({})), "Invalid params: threadId: missing field");
+    assert_eq!(
+        bad("thread/read", &json!({"threadId": 5})),
+        "Invalid params: threadId: invalid type: integer `5`, expected a string"
+    );
+    assert_eq!(
+        bad("turn/start", &json!({"threadId": "t", "input": [{"type": "text"}]})),
+        "Invalid params: input[0].text: missing field"
+    );
+    assert_eq!(
+        bad("initialize", &json!({"clientInfo": {"name": "c"}})),
+        "Invalid params: clientInfo.version: missing field"
+    );
+    assert_eq!(
+        bad("thread/list", &json!({"limit": -1})),
+        "Invalid params: limit: invalid value: integer `-1`, expected u32"
+    );
+    let message = bad("thread/start", &json!({"sandbox": "bogus"}));
+    assert!(message.starts_with("Invalid params: sandbox: unknown variant `bogus`"), "{message}");
+    let message = bad("turn/start", &json!({"threadId": "t", "input": [{"type": "smell"}]}));
+    assert!(message.starts_with("Invalid params: input[0]"), "{message}");
+}
+
+#[test]
+fn what_the_client_wrote_is_not_echoed_at_length() {
+    let huge = "é".repeat(1 << 20);
+    assert!(bad("thread/start", &json!({"sandbox": huge})).len() < 1200);
+    assert!(bad("thread/start", &json!({"ephemeral": huge})).len() < 1200);
+}
+
+#[test]
+fn params_may_be_missing_but_not_positional() {
+    assert!(ClientRequest::decode("thread/loaded/list", None).is_ok());
+    assert!(ClientRequest::decode("config/mcpServer/reload", None).is_ok());
+    let error = ClientRequest::decode("thread/read", None).unwrap_err();
+    assert_eq!(error.message, "Invalid params: threadId: missing field");
+    for params in [json!([]), json!(["t"]), json!("t"), json!(1)] {
+        assert_eq!(bad("thread/read", &params), "Invalid params: expected an object");
+    }
+}
+
+#[test]
+fn a_field_that_comes_twice_is_refused() {
+    let raw = RawValue::from_string(r#"{"threadId":"a","threadId":"b"}"#.to_owned()).unwrap();
+    let error = ClientRequest::decode("thread/delete", Some(&raw)).unwrap_err();
+    assert_eq!(error.message, "Invalid params: duplicate field `threadId`");
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let request = decode("thread/read", &json!({"threadId": "t", "futureField": {"a": 1}})).unwrap();
+    let ClientRequest::ThreadRead(params) = request else { panic!("{request:?}") };
+    assert_eq!((params.thread_id.as_str(), params.include_turns), ("t", false));
+}
+
+#[test]
+fn explicit_nulls_are_as_good_as_nothing() {
+    let params = json!({
+        "approvalPolicy": null, "approvalsReviewer": null, "baseInstructions": null, "config": null, "cwd": null,
+        "developerInstructions": null, "ephemeral": null, "model": null, "modelProvider": null,
+        "personality": null, "sandbox": null, "serviceName": null, "serviceTier": null,
+        "sessionStartSource": null, "threadSource": null,
+    });
+    assert_eq!(decode("thread/start", &params).unwrap(), decode("thread/start", &json!({})).unwrap());
+    assert!(decode("thread/list", &json!({"cursor": null, "limit": null, "cwd": null})).is_ok());
+}
+
+#[test]
+fn settings_are_spelled_as_the_peer_spells_them() {
+    let params = json!({"approvalPolicy": "on-request", "sandbox": "danger-full-access"});
+    let ClientRequest::ThreadStart(start) = decode("thread/start", &params).unwrap() else { panic!() };
+    assert_eq!(start.approval_policy, Some(AskForApproval::OnRequest));
+    assert_eq!(start.sandbox, Some(SandboxMode::DangerFullAccess));
+
+    let params = json!({
+        "threadId": "t", "clientRequestId": "r1", "clientUserMessageId": "m1",
+        "approvalPolicy": {"granular": {"mcp_elicitations": true, "rules": false, "sandbox_approval": false}},
+        "sandboxPolicy": {"type": "workspaceWrite", "writableRoots": ["/w"], "networkAccess": true},
+        "input": [
+            {"type": "text", "text": "look", "text_elements": [{"byteRange": {"start": 0, "end": 4}}]},
+            {"type": "image", "url": "data:,", "detail": "high"},
+            {"type": "image", "fileId": "f"},
+            {"type": "localImage", "path": "/p.png"},
+            {"type": "mention", "name": "n", "path": "/n"},
+        ],
+    });
+    let ClientRequest::TurnStart(turn) = decode("turn/start", &params).unwrap() else { panic!() };
+    assert_eq!(turn.client_request_id.as_deref(), Some("r1"));
+    assert_eq!(turn.client_user_message_id.as_deref(), Some("m1"));
+    assert!(
+        matches!(turn.approval_policy, Some(AskForApproval::Granular(g)) if g.mcp_elicitations && !g.rules)
+    );
+    assert!(
+        matches!(&turn.sandbox_policy, Some(SandboxPolicy::WorkspaceWrite { writable_roots, .. }) if writable_roots == &["/w"])
+    );
+    assert_eq!(turn.input.len(), 5);
+    assert_eq!(decode("turn/start", &json!({"threadId": "t", "input": [{"type": "text", "text": "hi"}]})), {
+        let input = vec![UserInput::text("hi")];
+        let params =
+            verger_wire::requests::TurnStartParams { thread_id: "t".into(), input, ..Default::default() };
+        Ok(ClientRequest::TurnStart(Box::new(params)))
+    });
+}
