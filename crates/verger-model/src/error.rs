@@ -1,0 +1,142 @@
+//! What can go wrong between us and a model.
+
+use std::time::Duration;
+
+/// Why a model did not answer. Each message names the provider, the cause, and the remedy where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The key's environment variable is unset or empty.
+    #[error(
+        "provider {provider}: {var} is not set: put the key into that environment variable, or remove `env_key`"
+    )]
+    MissingKey {
+        /// The provider's id.
+        provider: String,
+        /// The variable.
+        var: String,
+    },
+    /// A setting that cannot work.
+    #[error("provider {provider}: {setting}: {cause}")]
+    Setting {
+        /// The provider's id.
+        provider: String,
+        /// The setting, as the configuration spells it.
+        setting: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// TLS could not be set up on this machine.
+    #[error(
+        "provider {provider}: no root certificates: {cause}; install the system's CA certificates or set SSL_CERT_FILE"
+    )]
+    Roots {
+        /// The provider's id.
+        provider: String,
+        /// What the search for them said.
+        cause: String,
+    },
+    /// No answer at all: no connection, or it broke before the answer's head.
+    #[error("provider {provider}: cannot reach {address}: {cause}")]
+    Unreachable {
+        /// The provider's id.
+        provider: String,
+        /// Host and port.
+        address: String,
+        /// The innermost causes.
+        cause: String,
+    },
+    /// An answer that is not a success.
+    #[error("provider {provider}: answered {status}: {message}")]
+    Status {
+        /// The provider's id.
+        provider: String,
+        /// The HTTP status.
+        status: u16,
+        /// The provider's word for the cause, as in `insufficient_quota`.
+        code: Option<String>,
+        /// What the provider said, at most 1,000 characters, never with our key in it.
+        message: String,
+        /// How long it asked us to stay away.
+        retry_after: Option<Duration>,
+    },
+    /// The stream ended before the answer did.
+    #[error("provider {provider}: the stream broke off before the answer was complete: {cause}")]
+    BrokenOff {
+        /// The provider's id.
+        provider: String,
+        /// How it ended.
+        cause: String,
+    },
+    /// Nothing came for the provider's `stream_idle_timeout`.
+    #[error("provider {provider}: silent for {} s: raise `stream_idle_timeout_ms` if it needs longer", limit.as_secs_f32())]
+    Silent {
+        /// The provider's id.
+        provider: String,
+        /// The limit that passed.
+        limit: Duration,
+    },
+    /// The model gave up, and said so in the stream.
+    #[error("provider {provider}: {message}")]
+    Failed {
+        /// The provider's id.
+        provider: String,
+        /// The provider's word for the cause, as in `context_length_exceeded`.
+        code: Option<String>,
+        /// What the provider said, at most 1,000 characters, never with our key in it.
+        message: String,
+    },
+    /// The answer was cut on purpose.
+    #[error("provider {provider}: the answer is incomplete: {reason}")]
+    Incomplete {
+        /// The provider's id.
+        provider: String,
+        /// As in `max_output_tokens`.
+        reason: String,
+    },
+    /// The stream is not what the provider's API is said to be.
+    #[error("provider {provider}: unreadable stream: {cause}: is `wire_api` right?")]
+    Unreadable {
+        /// The provider's id.
+        provider: String,
+        /// What could not be read.
+        cause: String,
+    },
+}
+
+/// Causes that asking again does not cure, whatever the status beside them.
+const FINAL_CODES: [&str; 6] = [
+    "insufficient_quota",
+    "usage_limit_reached",
+    "context_length_exceeded",
+    "invalid_prompt",
+    "invalid_api_key",
+    "model_not_found",
+];
+
+// === impl ModelError ===
+
+impl ModelError {
+    /// Whether the same request may succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        let curable =
+            |code: &Option<String>| !code.as_deref().is_some_and(|code| FINAL_CODES.contains(&code));
+        match self {
+            Self::MissingKey { .. } | Self::Setting { .. } | Self::Roots { .. } => false,
+            Self::Incomplete { .. } | Self::Unreadable { .. } => false,
+            Self::Unreachable { .. } | Self::BrokenOff { .. } | Self::Silent { .. } => true,
+            Self::Status { status, code, .. } => {
+                matches!(status, 408 | 409 | 425 | 429 | 500..=599) && curable(code)
+            }
+            Self::Failed { code, .. } => curable(code),
+        }
+    }
+
+    /// How long the provider asked us to stay away.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Plays a script as the events of the Responses API.
+
+use std::io;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::http::Output;
+use super::script::Script;
+
+/// Writes one answer. `false`: the connection is to be cut.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn play(script: Script, to: &mut Output) -> io::Result<bool> {
+    match script {
+        Script::NotFound => return to.whole(404, None, &json!({})).await,
+        Script::Fail { status, retry_after } => {
+            let error =
+                json!({"error": {"code": "on_request", "message": format!("told to fail with {status}")}});
+            return to.whole(status, retry_after.as_deref(), &error).await;
+        }
+        _ => {}
+    }
+    to.begin().await?;
+    event(to, json!({"type": "response.created", "response": {"id": "resp"}})).await?;
+    match script {
+        Script::Text { n, text, size, delay } => {
+            let mut whole = String::new();
+            begin_message(to).await?;
+            for i in 0..n {
+                if i > 0 && !delay.is_zero() {
+                    sleep(delay).await;
+                }
+                let delta = if size == 0 { text.to_owned() } else { numbered(i, size) };
+                whole.push_str(&delta);
+                say(to, delta).await?;
+            }
+            end_message(to, &whole).await?;
+        }
+        Script::Sleep(time) => {
+            begin_message(to).await?;
+            sleep(time).await;
+            say(to, "ok".into()).await?;
+            end_message(to, "ok").await?;
+        }
+        Script::Call { namespace, tool, arguments } => {
+            let mut item = json!({"type": "function_call", "id": "fc", "call_id": "call_1", "name": tool, "arguments": arguments});
+            if let Some(namespace) = namespace {
+                item["namespace"] = namespace.into();
+            }
+            event(to, json!({"type": "response.output_item.done", "output_index": 0, "item": item})).await?;
+        }
+        Script::Abort { code } => {
+            let error = json!({"code": code, "message": "told to abort"});
+            event(to, json!({"type": "response.failed", "response": {"id": "resp", "error": error}})).await?;
+            return to.end().await;
+        }
+        Script::Drop { after } => {
+            begin_message(to).await?;
+            for i in 0..after {
+                say(to, numbered(i, 8)).await?;
+            }
+            return Ok(false);
+        }
+        Script::Incomplete => {
+            begin_message(to).await?;
+            say(to, "half".into()).await?;
+            let details = json!({"reason": "max_output_tokens"});
+            let response = json!({"id": "resp", "incomplete_details": details, "usage": usage()});
+            event(to, json!({"type": "response.incomplete", "response": response})).await?;
+            return to.end().await;
+        }
+        Script::NotFound | Script::Fail { .. } => unreachable!("answered above, without a stream"),
+    }
+    event(to, json!({"type": "response.completed", "response": {"id": "resp", "usage": usage()}})).await?;
+    to.end().await
+}
+
+/// `i` in six digits, then as many dots as it takes.
+fn numbered(i: usize, size: usize) -> String {
+    let mut text = format!("{i:06} ");
+    text.extend(std::iter::repeat_n('.', size.saturating_sub(text.len())));
+    text.truncate(size);
+    text
+}
+
+fn usage() -> Value {
+    json!({
+        "input_tokens": 10, "input_tokens_details": {"cached_tokens": 4},
+        "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 15,
+    })
+}
+
+async fn begin_message(to: &mut Output) -> io::Result<()> {
+    let item = json!({"type": "message", "role": "assistant", "id": "msg", "content": []});
+    event(to, json!({"type": "response.output_item.added", "output_index": 0, "item": item})).await
+}
+
+async fn say(to: &mut Output, delta: String) -> io::Result<()> {
+    let event_type = "response.output_text.delta";
+    event(
+        to,
+        json!({"type": event_type, "item_id": "msg", "output_index": 0, "content_index": 0, "delta": delta}),
+    )
+    .await
+}
+
+async fn end_message(to: &mut Output, text: &str) -> io::Result<()> {
+    let content = json!([{"type": "output_text", "text": text, "annotations": []}]);
+    let item = json!({"type": "message", "role": "assistant", "id": "msg", "content": content});
+    event(to, json!({"type": "response.output_item.done", "output_index": 0, "item": item})).await
+}
+
+async fn event(to: &mut Output, event: Value) -> io::Result<()> {
+    let kind = event["type"].as_str().unwrap_or_default();
+    to.chunk(&format!("event: {kind}\ndata: {event}\n\n")).await
+}
