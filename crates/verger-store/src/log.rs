@@ -1,0 +1,133 @@
+//! The event table: one thread's records, dense and checksummed, under one integer key.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use verger_core::ids::{Generation, Seq, ThreadId};
+
+use crate::error::StoreError;
+
+/// One durable record to append. The store does not look inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The caller's tag.
+    pub kind: u8,
+    /// The caller's bytes.
+    pub body: Vec<u8>,
+}
+
+/// One record as it was appended, its checksum verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its place in the thread's log.
+    pub seq: Seq,
+    /// The owner that wrote it.
+    pub generation: Generation,
+    /// The caller's tag.
+    pub kind: u8,
+    /// The caller's bytes.
+    pub body: Vec<u8>,
+}
+
+/// Which part of a log to read: records after `after`, up to and with `upto`, at most `limit` of them and at most
+/// `max_bytes` of bodies, but always one if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) after: Seq,
+    pub(crate) upto: Seq,
+    pub(crate) limit: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// `thread_no << 32 | seq`: a thread's records are neighbours, and the table needs no second index.
+pub(crate) fn key(thread_no: u32, seq: Seq) -> i64 {
+    i64::from(thread_no) << 32 | i64::from(seq.0)
+}
+
+fn seq_of(key: i64) -> Seq {
+    Seq(u32::try_from(key & i64::from(u32::MAX)).expect("masked to 32 bits"))
+}
+
+fn checksum(seq: Seq, generation: Generation, kind: u8, body: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind]);
+    crc.update(&generation.0.to_le_bytes());
+    crc.update(&seq.0.to_le_bytes());
+    crc.update(body);
+    crc.finalize()
+}
+
+/// The last sequence number, `Seq(0)` for an empty log. Derived, not stored: an append then touches no row twice.
+pub(crate) fn head(conn: &Connection, thread_no: u32) -> rusqlite::Result<Seq> {
+    conn.prepare_cached("SELECT key FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key DESC LIMIT 1")?
+        .query_row([key(thread_no, Seq(0)), key(thread_no, Seq(u32::MAX))], |row| row.get(0))
+        .optional()
+        .map(|last| last.map_or(Seq(0), seq_of))
+}
+
+/// Writes `records` after `head`; the caller has checked that there are numbers left.
+pub(crate) fn insert(
+    tx: &Connection,
+    thread_no: u32,
+    head: Seq,
+    generation: Generation,
+    records: &[Record],
+) -> rusqlite::Result<()> {
+    let mut statement =
+        tx.prepare_cached("INSERT INTO event (key, gen, kind, crc, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (seq, record) in (head.0 + 1..).map(Seq).zip(records) {
+        let crc = checksum(seq, generation, record.kind, &record.body);
+        let gen_ = generation.0.cast_signed();
+        statement.execute(params![key(thread_no, seq), gen_, record.kind, crc, record.body])?;
+    }
+    Ok(())
+}
+
+/// Reads a span and proves that it is dense and unchanged.
+pub(crate) fn read(
+    conn: &Connection,
+    thread: ThreadId,
+    thread_no: u32,
+    span: Span,
+) -> rusqlite::Result<Result<Vec<StoredRecord>, StoreError>> {
+    let damaged = |seq, what| Ok(Err(StoreError::Damaged { thread, seq, what }));
+    let mut statement = conn.prepare_cached(
+        "SELECT key, gen, kind, crc, body FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3",
+    )?;
+    let limit = i64::try_from(span.limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![key(thread_no, span.after), key(thread_no, span.upto), limit])?;
+    let mut records: Vec<StoredRecord> = Vec::new();
+    let mut bytes = 0usize;
+    let mut expected = span.after.0.saturating_add(1);
+    while let Some(row) = rows.next()? {
+        let seq = seq_of(row.get(0)?);
+        if seq.0 != expected {
+            return damaged(Seq(expected), "it is missing");
+        }
+        let generation = Generation(row.get::<_, i64>(1)?.cast_unsigned());
+        // Wider than they were written: a number that does not fit is damage, not a failure of SQLite.
+        let (kind, crc): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let body = row.get_ref(4)?.as_blob()?;
+        bytes = bytes.saturating_add(body.len());
+        if bytes > span.max_bytes && !records.is_empty() {
+            break;
+        }
+        let Ok(kind) = u8::try_from(kind) else { return damaged(seq, "its kind is not one") };
+        if i64::from(checksum(seq, generation, kind, body)) != crc {
+            return damaged(seq, "its checksum does not match");
+        }
+        records.push(StoredRecord { seq, generation, kind, body: body.to_vec() });
+        expected = expected.saturating_add(1);
+    }
+    Ok(Ok(records))
+}
+
+/// Deletes at most `most` of a thread's records, the oldest first. True when none is left.
+pub(crate) fn delete_some(tx: &Connection, thread_no: u32, most: u32) -> rusqlite::Result<bool> {
+    let (first, last) = (key(thread_no, Seq(0)), key(thread_no, Seq(u32::MAX)));
+    let deleted = tx
+        .prepare_cached(
+            "DELETE FROM event WHERE key IN
+             (SELECT key FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3)",
+        )?
+        .execute(params![first, last, most])?;
+    Ok(deleted < most as usize)
+}

@@ -1,0 +1,88 @@
+//! The tables, and the proof that a file is ours before anything is written to it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::error::StoreError;
+
+/// "Vrgr", in the header of every store.
+const APPLICATION_ID: i32 = 0x5672_6772;
+
+/// The schema that this build reads and writes.
+const VERSION: i32 = 1;
+
+/// `thread_no` is never reused (AUTOINCREMENT), so that records still waiting to be deleted can never be taken for
+/// another thread's. `settings` comes last: SQLite overwrites a row of unchanged size in place, and leaves the pages
+/// that a long text spills to alone.
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('log_epoch', lower(hex(randomblob(16))));
+
+CREATE TABLE thread (
+    thread_no INTEGER PRIMARY KEY AUTOINCREMENT CHECK (thread_no < 1 << 31),
+    id BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    archived INTEGER NOT NULL,
+    name TEXT,
+    cwd TEXT NOT NULL,
+    model TEXT,
+    model_provider TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    forked_from BLOB,
+    git_info TEXT,
+    settings TEXT NOT NULL
+) STRICT;
+CREATE INDEX thread_by_created ON thread (archived, created_at, id);
+CREATE INDEX thread_by_updated ON thread (archived, updated_at, id);
+
+CREATE TABLE claim (thread_no INTEGER PRIMARY KEY, run TEXT NOT NULL, gen INTEGER NOT NULL) STRICT;
+
+CREATE TABLE event (
+    key INTEGER PRIMARY KEY,
+    gen INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE garbage (thread_no INTEGER PRIMARY KEY) STRICT;
+";
+
+/// Makes sure that the open file is a store of this version, creating the tables in an empty one, and returns its log
+/// epoch. The caller holds the writer lock.
+pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, StoreError> {
+    let sqlite = |error| StoreError::sqlite(path, error);
+    // Until the file is known to be ours, closing it must not move its WAL into it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
+    let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(sqlite);
+    let (application_id, version) = (number("application_id")?, number("user_version")?);
+    let objects: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    match (application_id, version) {
+        (0, 0) if objects == 0 => create(conn).map_err(sqlite)?,
+        (APPLICATION_ID, VERSION) => {}
+        (APPLICATION_ID, found) if found > VERSION => {
+            return Err(StoreError::Newer { path: Arc::clone(path), found, known: VERSION });
+        }
+        _ => return Err(StoreError::Foreign { path: Arc::clone(path), application_id }),
+    }
+    // Outside any transaction, and after the tables are there: so the header of the main file names us from its first
+    // byte on, and a crash between the two leaves a complete store.
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" {
+        return Err(StoreError::unwritable(path, "its file system has no shared memory for a WAL"));
+    }
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sqlite)?;
+    conn.query_row("SELECT value FROM meta WHERE key = 'log_epoch'", [], |row| row.get(0)).map_err(sqlite)
+}
+
+fn create(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(&format!(
+        "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    ))
+}
