@@ -1,0 +1,14 @@
+//! The store as its users meet it: real files, real processes, real kills.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod children;
+mod conformance;
+mod damage;
+mod full_disk;
+mod home;
+mod kills;
+mod listing;
+mod opening;
+mod owners;
+mod two_processes;
