@@ -1,0 +1,229 @@
+//! After a crash: everything that dead runs of this home left is killed, and nothing else is touched.
+//!
+//! A run is dead when its lock is free. Its cgroup, if it had one, is killed as a whole, which is proof. Then its shims
+//! get a moment to finish what they began when their lifeline closed. Then whoever still carries the run's token is
+//! killed, with all descendants: a scan, so no proof against a process that wiped its environment and lost its shim.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use crate::ReaperError;
+use crate::cgroup::RunGroup;
+use crate::process::{self, Stat};
+use crate::run::{self, CGROUP_FILE, Run, RunState, TOKEN_FILE, live_runs, run_state};
+use crate::token::Token;
+
+/// How long one run's remains may take to die.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long shims get to finish by themselves.
+const SHIM_GRACE: Duration = Duration::from_secs(2);
+
+/// What a sweep found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// The dead runs, oldest first.
+    pub runs: Vec<SweptRun>,
+}
+
+/// A dead run and what it had left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweptRun {
+    /// Its id.
+    pub id: String,
+    /// What was killed.
+    pub killed: Vec<Killed>,
+    /// What was killed and has not died in time. The run is kept for the next sweep then.
+    pub unproven: Vec<Killed>,
+}
+
+/// A process that a sweep has killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Killed {
+    /// Its pid at that time.
+    pub pid: u32,
+    /// Its command line, cut to 200 characters.
+    pub command: String,
+    /// How long it had been alive.
+    pub age: Duration,
+}
+
+/// Kills what the dead runs of `me`'s home left and removes them. To be called before anything is started or served.
+/// Blocks for about 10 s per dead run at worst; in the usual case, with nothing left, it reads one folder.
+pub fn sweep(state_dir: &Path, me: &Run) -> Result<SweepReport, ReaperError> {
+    let home = run::lock_home(&state_dir.join("runs"))?;
+    let mut spared: BTreeSet<u32> = live_runs(state_dir)?.into_iter().map(|run| run.pid).collect();
+    spared.insert(std::process::id());
+    let mut report = SweepReport::default();
+    for (id, dir) in run::all_runs(state_dir)? {
+        if id == me.id() || run_state(state_dir, &id) != RunState::Gone {
+            continue;
+        }
+        let swept = Remnant { id, dir, spared: &spared, killed: BTreeMap::new() }.sweep()?;
+        for killed in &swept.killed {
+            let Killed { pid, command, age } = killed;
+            tracing::warn!(run = %swept.id, pid, %command, ?age, "killed: it outlived its run");
+        }
+        report.runs.push(swept);
+    }
+    drop(home);
+    Ok(report)
+}
+
+/// A dead run while it is swept.
+struct Remnant<'a> {
+    id: String,
+    dir: PathBuf,
+    /// Owners of live runs, which are not touched even if one was started by a helper of this run.
+    spared: &'a BTreeSet<u32>,
+    killed: BTreeMap<u32, Killed>,
+}
+
+impl Remnant<'_> {
+    fn sweep(mut self) -> Result<SweptRun, ReaperError> {
+        let failed = |doing, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| ReaperError::State { doing, path, source }
+        };
+        let proc = Path::new("/proc");
+        let deadline = Deadline::after(LIMIT);
+        let group = self.group();
+        let mut proven = true;
+        if let Some(group) = &group {
+            for pid in group.members() {
+                self.note(pid);
+            }
+            proven = group.kill_and_wait(deadline.left()).map_err(failed("kill", group.path()))?;
+        }
+        let token = fs::read_to_string(self.dir.join(TOKEN_FILE)).ok().and_then(|text| Token::parse(&text));
+        if let Some(token) = token {
+            self.let_shims_finish(&token).map_err(failed("look for supervisors in", proc))?;
+            proven &= self.kill_carriers(&token, &deadline).map_err(failed("look for processes in", proc))?;
+        }
+        let (unproven, killed) = if proven {
+            (Vec::new(), self.killed.into_values().collect())
+        } else {
+            self.killed.into_values().partition(|killed| Stat::read(killed.pid).is_some_and(|s| !s.zombie))
+        };
+        if proven {
+            if let Some(group) = &group {
+                group.remove().map_err(failed("remove", group.path()))?;
+            }
+            run::remove(&self.dir)?;
+        }
+        Ok(SweptRun { id: self.id, killed, unproven })
+    }
+
+    fn group(&self) -> Option<RunGroup> {
+        let path = fs::read_to_string(self.dir.join(CGROUP_FILE)).ok()?;
+        RunGroup::recorded(Path::new(&path), &self.id)
+    }
+
+    /// A shim that is killed leaves orphans; one that finishes leaves nothing.
+    fn let_shims_finish(&self, token: &Token) -> io::Result<()> {
+        let mut shims = Vec::new();
+        for pid in process::everyone()?.into_keys() {
+            if process::command_line(pid).split(' ').next() == Some(verger_shim::ARGV0)
+                && let Some(pidfd) = self.open_if(pid, |pid| token.is_carried_by(pid))?
+            {
+                // One that its helper has stopped learns of the closed lifeline only when it is awake.
+                process::signal(&pidfd, Signal::CONT)?;
+                shims.push(pidfd);
+            }
+        }
+        wait_for_exits(shims, &Deadline::after(SHIM_GRACE)).map(drop)
+    }
+
+    /// Until two passes in a row find nobody, since one pass can miss who is born during it. False if someone does not
+    /// die in time.
+    fn kill_carriers(&mut self, token: &Token, deadline: &Deadline) -> io::Result<bool> {
+        let mut clean = 0;
+        while clean < 2 {
+            let dying = self.kill_pass(token)?;
+            clean = if dying.is_empty() { clean + 1 } else { 0 };
+            if !wait_for_exits(dying, deadline)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn kill_pass(&mut self, token: &Token) -> io::Result<Vec<OwnedFd>> {
+        let mut dying = Vec::new();
+        for (carrier, stat) in process::everyone()? {
+            if stat.zombie || !token.is_carried_by(carrier) {
+                continue;
+            }
+            let below = process::descendants(carrier);
+            let carries = |pid| token.is_carried_by(pid);
+            dying.extend(self.kill_if(carrier, carries)?);
+            for pid in below {
+                // Its ancestor has just been killed, so that the chain may be gone by now; then it is either found by
+                // its own token, or was killed as a child in time, or has become an orphan that nobody can name.
+                let is_below = |pid| process::descends_from(pid, carrier) || token.is_carried_by(pid);
+                dying.extend(self.kill_if(pid, is_below)?);
+            }
+        }
+        Ok(dying)
+    }
+
+    fn kill_if(&mut self, pid: u32, is_ours: impl Fn(u32) -> bool) -> io::Result<Option<OwnedFd>> {
+        let Some(pidfd) = self.open_if(pid, is_ours)? else { return Ok(None) };
+        self.note(pid);
+        process::signal(&pidfd, Signal::KILL)?;
+        Ok(Some(pidfd))
+    }
+
+    /// Opened first, judged after: a number that was reused in between opens nobody that would be hit.
+    fn open_if(&self, pid: u32, is_ours: impl Fn(u32) -> bool) -> io::Result<Option<OwnedFd>> {
+        if pid <= 1 || self.spared.contains(&pid) {
+            return Ok(None);
+        }
+        Ok(process::open(pid)?.filter(|_| is_ours(pid)))
+    }
+
+    fn note(&mut self, pid: u32) {
+        if let Some(stat) = Stat::read(pid) {
+            let killed = Killed { pid, command: process::command_line(pid), age: stat.age() };
+            self.killed.entry(pid).or_insert(killed);
+        }
+    }
+}
+
+/// True when all have exited; false when the deadline came first.
+fn wait_for_exits(mut pidfds: Vec<OwnedFd>, deadline: &Deadline) -> io::Result<bool> {
+    while !pidfds.is_empty() {
+        let mut fds: Vec<_> = pidfds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&deadline.left())))? == 0 {
+            return Ok(false);
+        }
+        let mut exited = fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>().into_iter();
+        pidfds.retain(|_| exited.next() != Some(true));
+    }
+    Ok(true)
+}
+
+struct Deadline(Instant);
+
+impl Deadline {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a sweep blocks: it bounds real waiting with the real clock"
+    )]
+    fn after(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn left(&self) -> Timespec {
+        let left = self.0.saturating_duration_since(Instant::now());
+        Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) }
+    }
+}
