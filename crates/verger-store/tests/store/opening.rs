@@ -163,15 +163,17 @@ fn what_cannot_be_written_is_named() {
         error.to_string().starts_with(&format!("{}/writer.flock: cannot be written", dir.path().display()))
     );
 
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-    drop(try_open(dir.path(), "run").unwrap());
+    // Read-only while another run has it open, so that nothing but the file itself is in the way.
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let other = try_open(dir.path(), "other").unwrap();
+    for name in ["writer.flock", "store.db-wal", "store.db-shm"] {
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).unwrap();
+    }
     let file = dir.path().join("store.db");
-    fs::set_permissions(dir.path().join("writer.flock"), Permissions::from_mode(0o666)).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
-    let before = fs::read(&file).unwrap();
     let error = unprivileged(|| try_open(dir.path(), "run").unwrap_err());
     assert!(error.to_string().starts_with(&format!("{}: cannot be written", file.display())), "{error}");
-    assert!(fs::read(&file).unwrap() == before);
+    drop(other);
 
     let error = try_open(&file, "run").unwrap_err();
     assert!(error.to_string().contains("cannot be written: File exists"), "{error}");
