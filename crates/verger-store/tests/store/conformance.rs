@@ -142,7 +142,7 @@ async fn reads_are_bounded_by_records_bytes_and_end() {
     assert_eq!(seqs(0, u32::MAX, 100, 20).await, [1, 2]);
     assert_eq!(seqs(0, u32::MAX, 100, 1).await, [1], "one record comes whatever its size");
     assert_eq!(seqs(17, 19, 100, 1000).await, [18, 19]);
-    assert_eq!(seqs(20, u32::MAX, 100, 1000).await, []);
+    assert!(seqs(20, u32::MAX, 100, 1000).await.is_empty());
     store.close().await;
 }
 

@@ -97,14 +97,14 @@ async fn filters_hold_together() {
 
     assert_eq!(names(&store, ListQuery { cwds: of(&["/cwd/1"]), ..all.clone() }).await, [11, 9, 7, 5, 3, 1]);
     assert_eq!(names(&store, ListQuery { cwds: of(&["/cwd/1", "/cwd/0"]), ..all.clone() }).await.len(), 12);
-    assert_eq!(names(&store, ListQuery { cwds: of(&["/cwd"]), ..all.clone() }).await, []);
+    assert!(names(&store, ListQuery { cwds: of(&["/cwd"]), ..all.clone() }).await.is_empty());
     assert_eq!(names(&store, ListQuery { model_providers: of(&["c"]), ..all.clone() }).await, [11, 8, 5, 2]);
     let both = ListQuery { model_providers: of(&["c"]), cwds: of(&["/cwd/0"]), ..search("thread") };
     assert_eq!(names(&store, both).await, [8, 2]);
     assert_eq!(names(&store, search("thread_1")).await, [11, 10, 1]);
     assert_eq!(names(&store, search("100% of")).await.len(), 12);
-    assert_eq!(names(&store, search("thread%1")).await, [], "a percent sign is only itself");
-    assert_eq!(names(&store, search("Thread!")).await, [], "an underscore is only itself");
+    assert!(names(&store, search("thread%1")).await.is_empty(), "a percent sign is only itself");
+    assert!(names(&store, search("Thread!")).await.is_empty(), "an underscore is only itself");
     assert_eq!(names(&store, search("7")).await, [7], "names are searched too");
     store.close().await;
 }
