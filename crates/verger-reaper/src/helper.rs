@@ -298,26 +298,29 @@ impl Keeper {
             let stuck = self.is_stuck();
             tokio::select! {
                 // Starting over after a limit loses nothing: what was found and killed stays killed.
-                result = self.remains.proven(self.empty.is_some()) => return self.conclude(result),
+                result = self.remains.proven(self.empty.is_some()) => match result {
+                    Ok(()) => return self.conclude(),
+                    Err(e) => {
+                        self.remains.now_waits_for(format!("looking for what it left failed: {e}"));
+                        self.call_stuck();
+                        // There is nothing to wait for but shutdown; until then it is listed as stuck.
+                        stop_all.wait_for(Option::is_some).await.ok();
+                        return;
+                    }
+                },
                 () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => self.handle_overdue(),
                 _ = stop_all.wait_for(Option::is_some), if stuck => {}
             }
         }
     }
 
-    fn conclude(&mut self, result: io::Result<()>) {
-        let level = self.facts.borrow().level;
-        match result {
-            Ok(()) => {
-                let (exit, strays) = self.empty.unwrap_or_default();
-                tracing::debug!(helper = %self.name, id = self.id, ?exit, strays, "helper is gone");
-                self.facts.send_modify(|facts| facts.outcome = Some(Ok(Gone { level, exit, strays })));
-            }
-            Err(e) => {
-                self.remains.now_waits_for(format!("looking for what it left failed: {e}"));
-                self.call_stuck();
-            }
-        }
+    fn conclude(self) {
+        let Self { id, name, facts, empty, remains, channel, .. } = self;
+        // Whoever hears of the end finds neither a descriptor nor a cgroup of it.
+        drop((remains, channel));
+        let (exit, strays) = empty.unwrap_or_default();
+        tracing::debug!(helper = %name, id, ?exit, strays, "helper is gone");
+        facts.send_modify(|facts| facts.outcome = Some(Ok(Gone { level: facts.level, exit, strays })));
     }
 
     fn wake_shim(&self) {

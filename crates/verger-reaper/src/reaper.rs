@@ -191,7 +191,9 @@ impl Reaper {
     pub fn list(&self) -> Vec<HelperInfo> {
         let info = |(&id, entry): (&u64, &Entry)| {
             let facts = entry.facts.borrow();
-            HelperInfo {
+            // Proven, but its keeper has not been collected yet.
+            let is_gone = matches!(facts.outcome, Some(Ok(_)));
+            (!is_gone).then(|| HelperInfo {
                 id,
                 name: entry.name.clone(),
                 pid: facts.pid,
@@ -200,9 +202,9 @@ impl Reaper {
                 state: facts.state,
                 strays: facts.strays,
                 age: entry.started.elapsed(),
-            }
+            })
         };
-        self.shared.book().iter().map(info).collect()
+        self.shared.book().iter().filter_map(info).collect()
     }
 
     /// Starts nothing any more, stops every helper in order, and resolves when all are proven gone or called stuck and

@@ -148,10 +148,7 @@ impl Child<'_> {
         }
         // SAFETY: nothing is closed before exec, where every owner is gone.
         unsafe { sys::close_range(3, u32::MAX, true) }.map_err(at(Stage::Stdio))?;
-        for signal in 1..=libc::SIGRTMAX() {
-            // Fails for KILL, STOP and libc's own two, which have no disposition to reset.
-            sys::set_signal(signal, false).ok();
-        }
+        sys::reset_signals();
         sys::unblock_signals().map_err(at(Stage::Exec))
     }
 }

@@ -63,6 +63,20 @@ pub(crate) fn set_signal(signal: i32, ignore: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives every signal its default meaning back. Async-signal-safe.
+///
+/// Not through libc, which hides two signals from its callers: an ancestor that ignored those would be inherited.
+pub(crate) fn reset_signals() {
+    // The kernel's sigaction with SIG_DFL, no flags and an empty mask is all zeros, and no larger than this.
+    let default = [0u64; 8];
+    for signal in 1..=64 {
+        // SAFETY: reads `default` and writes nothing. It fails for KILL and STOP, which have nothing to reset.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8)
+        };
+    }
+}
+
 /// Blocks no signal. Async-signal-safe.
 pub(crate) fn unblock_signals() -> io::Result<()> {
     // SAFETY: as in `sigchld_fd`.

@@ -1,0 +1,190 @@
+//! What a caller and a helper may rely on: what a helper gets, what errors say, that nothing half-started stays.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod house;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use house::{House, kill, line, options};
+use tokio::io::AsyncReadExt;
+use verger_reaper::{Exit, HelperState, Level, Options, SpawnError, Spec, Stop, TOKEN_VARIABLE};
+
+type Facts = BTreeMap<String, String>;
+
+async fn report(house: &House, level: Level) -> Facts {
+    let mut spec = house.spec("report", Some(level));
+    spec.env = vec![("LANG".into(), "C".into()), (TOKEN_VARIABLE.into(), "forged".into())];
+    spec.cwd = Some("/usr".into());
+    let mut helper = house.reaper.spawn(spec).await.unwrap();
+    let mut text = String::new();
+    helper.stdout.read_to_string(&mut text).await.unwrap();
+    let gone = helper.custody.gone().await.unwrap();
+    assert_eq!((gone.exit, gone.strays), (Some(Exit::Code(0)), 0));
+    text.lines().filter_map(|line| line.rsplit_once([' ', '\t'])).map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_helper_gets_what_it_is_given_and_nothing_else() {
+    // A descriptor that this process would leak into any child.
+    let leaky = rustix::io::dup(std::fs::File::open("/etc/hostname").unwrap()).unwrap();
+    let house = House::open(Options { nofile: Some(777), ..options() });
+    for level in house.levels() {
+        let facts = report(&house, level).await;
+        let said =
+            |key: &str| facts.get(key).map(String::as_str).unwrap_or_else(|| panic!("{key}: {facts:?}"));
+        assert_eq!(said("fds [0, 1,"), "2]");
+        assert_eq!(said("nofile"), "Some(777)");
+        assert_eq!(said("cwd"), "/usr");
+        assert_eq!(said("env [\"LANG\","), format!("\"{TOKEN_VARIABLE}\"]"));
+        assert_eq!(said("leads its group"), "true");
+        assert_eq!(said("SigBlk:"), "0000000000000000");
+        // SIGPIPE (bit 12) is the actor's own runtime's doing.
+        assert_eq!(said("SigIgn:"), "0000000000001000");
+    }
+    drop(leaky);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_name_what_is_wrong_and_leave_nothing() {
+    let house = House::open(options());
+    let bad_script = |name: &str, text: &str| {
+        let path = house.state.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    };
+    let lost = bad_script("lost", "#!/no/such/interpreter\n");
+    let plain = bad_script("plain", "echo hello\n");
+    for level in house.levels() {
+        let failed = async |command: &Path| {
+            let spec = Spec { level: Some(level), ..Spec::new("bad", command) };
+            house.reaper.spawn(spec).await.unwrap_err().to_string()
+        };
+        assert!(failed(Path::new("/no/such")).await.contains("'/no/such' does not exist"));
+        assert!(failed(&lost).await.ends_with("the interpreter that its first line names is missing"));
+        assert!(failed(&plain).await.ends_with("neither a program nor a script with a #! line"));
+    }
+    let spec = Spec { args: vec!["a\0b".into()], ..Spec::new("nul", "/bin/true") };
+    assert!(matches!(house.reaper.spawn(spec).await, Err(SpawnError::Nul(_))));
+    let spec = Spec { args: vec!["x".repeat(7 << 20).into()], ..Spec::new("long", "/bin/true") };
+    assert!(matches!(house.reaper.spawn(spec).await, Err(SpawnError::TooLong(_))));
+    // More than the kernel takes in one argument, but not more than the protocol does.
+    let spec = Spec { args: vec!["x".repeat(1 << 20).into()], ..Spec::new("long", "/bin/true") };
+    assert!(matches!(house.reaper.spawn(spec).await, Err(SpawnError::Exec { .. })));
+    assert!(house.reaper.list().is_empty());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spawn_that_nobody_waits_for_leaves_nothing() {
+    let house = House::open(options());
+    // Cancelled at every moment from before the fork to after the exec.
+    for micros in (0..6000).step_by(60) {
+        let spawn = house.reaper.spawn(house.spec("naked", None));
+        let spawned = tokio::time::timeout(Duration::from_micros(micros), spawn).await;
+        drop(spawned);
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_cycles_cost_no_descriptor() {
+    let house = House::open(options());
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    for level in house.levels() {
+        let mut baseline = 0;
+        for cycle in 0..100 {
+            let helper = house.spawn("good", Some(level)).await.unwrap();
+            helper.custody.stop(Stop::Kill);
+            helper.custody.gone().await.unwrap();
+            drop(helper);
+            if cycle == 0 {
+                baseline = open();
+            }
+        }
+        assert!(open() <= baseline, "{} descriptors, {baseline} at first", open());
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_everything_and_starts_nothing() {
+    let house = House::open(options());
+    let mut helpers = Vec::new();
+    for shape in ["good", "stubborn", "naked", "stopped"] {
+        helpers.push(house.spawn(shape, None).await.unwrap());
+    }
+    let listed = house.reaper.list();
+    assert!(listed.iter().all(|info| info.state == HelperState::Running));
+    assert!(listed.iter().all(|info| info.pid.is_some() && info.shim_pid > 0));
+    house.reaper.shutdown().await;
+    assert_eq!(house.tag.alive(), BTreeMap::new());
+    for helper in &helpers {
+        helper.custody.gone().await.unwrap();
+    }
+    let refused = house.reaper.spawn(house.spec("good", None)).await;
+    assert!(matches!(refused, Err(SpawnError::ShuttingDown)));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaders_exit_is_known_with_its_status() {
+    let house = House::open(options());
+    for level in house.levels() {
+        let helper = house.spawn("stubborn", Some(level)).await.unwrap();
+        kill(helper.custody.pid());
+        helper.custody.leader_exited().await;
+        let gone = helper.custody.gone().await.unwrap();
+        assert_eq!(gone.exit, Some(Exit::Signal(9)));
+        // Asked again it answers the same, and stopping what is gone is no error.
+        helper.custody.stop(Stop::Kill);
+        assert_eq!(helper.custody.gone().await.unwrap(), gone);
+    }
+    house.close().await;
+}
+
+/// A host with children of its own: nobody may touch those, and what cannot be told from them is not called gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hosts_own_children_are_not_orphans() {
+    let house =
+        House::open(Options { adopt_all: false, proof_limit: Duration::from_millis(300), ..options() });
+    #[expect(clippy::disallowed_methods, reason = "a child that is not the reaper's")]
+    let mut own = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    // Start times count in clock ticks: within one, the host's child could be the helper's.
+    while uptime() <= start_of(own.id()) {
+        let passing = house.spawn("good", Some(Level::Shim)).await.unwrap();
+        passing.custody.stop(Stop::Kill);
+        passing.custody.gone().await.unwrap();
+    }
+    let mut helper = house.spawn("shim-killer", Some(Level::Shim)).await.unwrap();
+    helper.stdin.try_write(b"x").unwrap();
+    let unproven = helper.custody.gone().await.unwrap_err();
+    assert!(unproven.to_string().contains("may be what it left"), "{unproven}");
+    assert_eq!(house.reaper.list()[0].state, HelperState::Stuck);
+    assert!(own.try_wait().unwrap().is_none(), "the host's child lives");
+    let (&left, _) = house.tag.alive().iter().next().expect("the naked daemon lives");
+    kill(left);
+    // The proof comes late, but it comes.
+    helper.custody.proven().await.unwrap();
+    helper.custody.gone().await.unwrap();
+    own.kill().unwrap();
+    own.wait().unwrap();
+    rustix::process::wait(rustix::process::WaitOptions::empty()).unwrap();
+    drop(line(&mut helper).await);
+    house.close().await;
+}
+
+/// Both in hundredths of a second.
+fn uptime() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    text.split_whitespace().next().unwrap().replace('.', "").parse().unwrap()
+}
+
+fn start_of(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap()
+}

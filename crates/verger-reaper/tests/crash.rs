@@ -1,0 +1,259 @@
+//! The owner is killed: what it owned is gone, by its shims or by the next sweep, and nothing else is.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod house;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use house::{ACTOR, LeakGuard, Tag, kill};
+use verger_reaper::{Level, Options, Reaper, Run, RunState, TOKEN_VARIABLE, live_runs, run_state, sweep};
+
+const SHAPES: [&str; 9] =
+    ["good", "stubborn", "wrapper", "grandchild", "setsid", "naked", "stopped", "chain", "crowd"];
+
+/// A killable owner of helpers.
+struct Daemon {
+    child: Child,
+    run: String,
+    level: String,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a daemon to be killed, and processes that are no one's helpers"
+)]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+impl Daemon {
+    fn start(mut command: Command, tag: &Tag, state: &Path, level: Level, shapes: &[&str]) -> Self {
+        let args = [&tag.0, "daemon", state.to_str().unwrap(), &level.to_string()];
+        let command = command.args(args).args(shapes).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut up = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut up).unwrap();
+        let words: Vec<&str> = up.split_whitespace().collect();
+        let ["up", run, level] = words[..] else { panic!("the daemon said {up:?}") };
+        Self { child, run: run.to_owned(), level: level.to_owned() }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn levels() -> Vec<Level> {
+    let state = tempfile::tempdir().unwrap();
+    let run = Run::begin(state.path()).unwrap();
+    let options = Options { image: Some(ACTOR.into()), ..Options::default() };
+    // Without its task a reaper only finds out its level.
+    let (reaper, task) = Reaper::start(&run, options).unwrap();
+    let level = reaper.level();
+    if let Ok(path) = std::fs::read_to_string(run.dir().join("cgroup")) {
+        std::fs::remove_dir(path).unwrap();
+    }
+    drop(task);
+    match level {
+        Level::Cgroup => vec![Level::Shim, Level::Cgroup],
+        Level::Shim => vec![Level::Shim],
+    }
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing_of_any_shape() {
+    let guard = LeakGuard::new();
+    for level in levels() {
+        let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+        let mut daemon = Daemon::start(command(ACTOR), &tag, state.path(), level, &SHAPES);
+        assert_eq!(daemon.level, level.to_string());
+        assert!(tag.alive().len() >= SHAPES.len() + 200);
+        daemon.kill();
+        let took = tag.wait_gone(Duration::from_secs(2), || guard.reap());
+        println!("level {level}: every shape gone {took:?} after the SIGKILL");
+        finish(&guard, state.path());
+    }
+}
+
+#[test]
+fn what_escapes_a_killed_shim_falls_to_the_next_sweep() {
+    let guard = LeakGuard::new();
+    for level in levels() {
+        let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+        let shapes = ["good", "naked", "stubborn"];
+        let mut daemon = Daemon::start(command(ACTOR), &tag, state.path(), level, &shapes);
+        // Owner and shims at the same moment: nobody is left who knows. The owner first, or it would adopt.
+        let shims = children_of(daemon.child.id());
+        assert_eq!(shims.len(), shapes.len());
+        stop(&shims);
+        daemon.kill();
+        shims.iter().for_each(|&shim| kill(shim));
+        let left = tag.alive();
+        guard.reap();
+        assert_eq!(run_state(state.path(), &daemon.run), RunState::Gone);
+
+        let run = Run::begin(state.path()).unwrap();
+        let report = sweep(state.path(), &run).unwrap();
+        assert_eq!(report.runs.len(), 1);
+        assert_eq!(report.runs[0].id, daemon.run);
+        assert_eq!(report.runs[0].unproven, []);
+        let naked = tag.alive();
+        match level {
+            // Whoever wiped its environment and lost its shim is known to its cgroup only: K2 says so.
+            Level::Shim => {
+                assert_eq!(naked.len(), 1, "{naked:?}");
+                assert!(naked.values().all(|line| line.contains(" sit")));
+                naked.keys().for_each(|&pid| kill(pid));
+                tag.wait_gone(Duration::from_secs(2), || guard.reap());
+            }
+            Level::Cgroup => {
+                assert_eq!(naked, BTreeMap::new(), "of {left:?}");
+                assert!(report.runs[0].killed.iter().any(|killed| killed.command.contains(" sit")));
+            }
+        }
+        assert!(!state.path().join("runs").join(&daemon.run).exists());
+        run.end().unwrap();
+        guard.reap_all();
+    }
+}
+
+#[test]
+fn a_stopped_shim_is_woken_by_the_sweep_and_finishes() {
+    let guard = LeakGuard::new();
+    let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+    let mut daemon = Daemon::start(command(ACTOR), &tag, state.path(), Level::Shim, &["naked"]);
+    let shims = children_of(daemon.child.id());
+    stop(&shims);
+    daemon.kill();
+    assert!(tag.alive().values().any(|line| line.contains(" sit")));
+    let run = Run::begin(state.path()).unwrap();
+    sweep(state.path(), &run).unwrap();
+    // Even the naked one: its shim was there to know it.
+    assert_eq!(tag.alive(), BTreeMap::new());
+    run.end().unwrap();
+    guard.reap_all();
+}
+
+#[test]
+fn a_sweep_touches_neither_a_live_run_nor_another_home_nor_a_look_alike() {
+    let guard = LeakGuard::new();
+    let (tag, state, other) = (Tag::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut live = Daemon::start(command(ACTOR), &tag, state.path(), Level::Shim, &["good", "naked"]);
+    let mut foreign = Daemon::start(command(ACTOR), &tag, other.path(), Level::Shim, &["good"]);
+    let mut dead = Daemon::start(command(ACTOR), &Tag::new(), state.path(), Level::Shim, &["good"]);
+    let token = std::fs::read_to_string(state.path().join("runs").join(&dead.run).join("token")).unwrap();
+    // The same program, the same name, and almost the same token; or the token in another place.
+    let mut look_alikes: Vec<Child> = [
+        (TOKEN_VARIABLE, token[1..].to_owned()),
+        (TOKEN_VARIABLE, format!("{token}0")),
+        ("MY_VERGER_RUN_TOKEN", token.clone()),
+        ("NOTE", format!("{TOKEN_VARIABLE}={token}")),
+    ]
+    .into_iter()
+    .map(|(key, value)| {
+        let mut look_alike = command(ACTOR);
+        look_alike.args([&tag.0, "stubborn"]).env(key, value).stdout(Stdio::piped());
+        let mut look_alike = look_alike.spawn().unwrap();
+        BufReader::new(look_alike.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        look_alike
+    })
+    .collect();
+    dead.kill();
+    let before = tag.alive();
+
+    let run = Run::begin(state.path()).unwrap();
+    let report = sweep(state.path(), &run).unwrap();
+    assert_eq!(report.runs.iter().map(|run| &run.id).collect::<Vec<_>>(), [&dead.run]);
+    assert_eq!(tag.alive(), before);
+    assert_eq!(run_state(state.path(), &live.run), RunState::Live { pid: live.child.id() });
+    assert_eq!(run_state(other.path(), &foreign.run), RunState::Live { pid: foreign.child.id() });
+    let ids: Vec<String> = live_runs(state.path()).unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(ids, [live.run.clone(), run.id().to_owned()]);
+
+    run.end().unwrap();
+    for child in &mut look_alikes {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    live.kill();
+    foreign.kill();
+    tag.wait_gone(Duration::from_secs(2), || guard.reap());
+    guard.reap_all();
+}
+
+#[test]
+fn a_shim_killer_and_its_owner_die_together() {
+    let guard = LeakGuard::new();
+    for level in levels() {
+        let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+        let mut daemon = Daemon::start(command(ACTOR), &tag, state.path(), level, &["shim-killer", "good"]);
+        daemon.child.stdin.take().unwrap().write_all(b"x").unwrap();
+        daemon.kill();
+        let run = Run::begin(state.path()).unwrap();
+        sweep(state.path(), &run).unwrap();
+        let left = tag.alive();
+        if level == Level::Cgroup {
+            assert_eq!(left, BTreeMap::new());
+        }
+        left.keys().for_each(|&pid| kill(pid));
+        tag.wait_gone(Duration::from_secs(2), || guard.reap());
+        run.end().unwrap();
+        guard.reap_all();
+    }
+}
+
+#[test]
+fn without_privileges_the_level_falls_back_and_nothing_leaks() {
+    if !rustix::process::geteuid().is_root() {
+        println!("this is the unprivileged case already: the other tests cover it");
+        return;
+    }
+    let guard = LeakGuard::new();
+    let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+    // Where nobody can execute it and write its state.
+    let home = state.path().join("home");
+    let program = state.path().join("actor");
+    std::fs::copy(ACTOR, &program).unwrap();
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
+    std::fs::set_permissions(state.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut unprivileged = command("setpriv");
+    unprivileged.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    let shapes = &SHAPES[..8];
+    let mut daemon = Daemon::start(unprivileged, &tag, &home, Level::Cgroup, shapes);
+    assert_eq!(daemon.level, "shim");
+    assert!(tag.alive().len() >= shapes.len());
+    daemon.kill();
+    tag.wait_gone(Duration::from_secs(2), || guard.reap());
+    finish(&guard, &home);
+}
+
+/// Nothing is left for a sweep to kill, and the run is removed by it.
+fn finish(guard: &LeakGuard, state: &Path) {
+    guard.reap_all();
+    let run = Run::begin(state).unwrap();
+    let report = sweep(state, &run).unwrap();
+    assert_eq!(report.runs.len(), 1);
+    assert_eq!(report.runs[0].killed, []);
+    run.end().unwrap();
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>())
+        .collect()
+}
+
+fn stop(pids: &[u32]) {
+    for &pid in pids {
+        let pidfd = house::pidfd(pid).unwrap();
+        rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::STOP).unwrap();
+    }
+}

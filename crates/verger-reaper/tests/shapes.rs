@@ -1,0 +1,186 @@
+//! Every shape of badly behaved helper, ended in every way, at every level: gone means gone.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod house;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use house::{House, kill, now, options};
+use verger_reaper::{Gone, Level, Stop};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    Orderly,
+    Kill,
+    Drop,
+    LeaderExit,
+}
+
+/// What a leader leaves behind when it is killed, and whether it leaves when its stdin closes.
+struct Shape {
+    name: &'static str,
+    strays: std::ops::RangeInclusive<u32>,
+    polite: bool,
+}
+
+const fn shape(name: &'static str, low: u32, high: u32, polite: bool) -> Shape {
+    Shape { name, strays: low..=high, polite }
+}
+
+async fn check(shape: Shape, ending: Ending) {
+    let house = House::open(options());
+    for level in house.levels() {
+        let helper = house.spawn(shape.name, Some(level)).await.unwrap();
+        assert!(!house.tag.alive().is_empty());
+        let custody = helper.custody.clone();
+        assert_eq!(custody.level(), level);
+        let begun = now();
+        let gone = match ending {
+            Ending::Orderly => {
+                drop(helper.stdin);
+                custody.stop(Stop::Orderly);
+                custody.gone().await.unwrap()
+            }
+            Ending::Kill => {
+                custody.stop(Stop::Kill);
+                custody.gone().await.unwrap()
+            }
+            Ending::Drop => {
+                // The pipes stay open: only the custody goes.
+                drop((helper.custody, custody));
+                house.tag.wait_gone(Duration::from_secs(5), || {});
+                Gone { level, exit: None, strays: 0 }
+            }
+            Ending::LeaderExit => {
+                kill(custody.pid());
+                custody.leader_exited().await;
+                assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+                custody.gone().await.unwrap()
+            }
+        };
+        let took = begun.elapsed();
+        assert_eq!(house.tag.alive(), BTreeMap::new(), "after gone(), at level {level}");
+        assert_eq!(gone.level, level);
+        let limit = match ending {
+            // 100 ms + 200 ms of graces, and room for a busy machine.
+            Ending::Orderly if shape.polite => 90 + 600,
+            Ending::Orderly => 300 + 700,
+            Ending::Kill | Ending::Drop => 700,
+            Ending::LeaderExit => 50 + 700,
+        };
+        assert!(took < Duration::from_millis(limit), "{} took {took:?} at level {level}", shape.name);
+        let strays_expected = ending == Ending::LeaderExit || ending == Ending::Orderly && shape.polite;
+        if strays_expected {
+            assert!(shape.strays.contains(&gone.strays), "{} strays", gone.strays);
+        }
+    }
+    house.close().await;
+}
+
+macro_rules! shapes {
+    ($($name:ident = $shape:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn stopped_in_order() {
+                check($shape, Ending::Orderly).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn killed() {
+                check($shape, Ending::Kill).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn dropped() {
+                check($shape, Ending::Drop).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn leader_killed() {
+                check($shape, Ending::LeaderExit).await;
+            }
+        }
+    )*};
+}
+
+shapes! {
+    good = shape("good", 0, 0, true);
+    stubborn = shape("stubborn", 0, 0, false);
+    wrapper = shape("wrapper", 1, 1, false);
+    grandchild = shape("grandchild", 1, 1, true);
+    setsid_daemon = shape("setsid", 1, 1, true);
+    naked_daemon = shape("naked", 1, 1, true);
+    stopped = shape("stopped", 0, 0, false);
+    // Between two links of the chain a scan may see none or both.
+    forking_chain = shape("chain", 0, 2, false);
+    crowd = shape("crowd", 200, 200, true);
+}
+
+/// Sends the byte that makes an actor turn on its shim.
+fn provoke(helper: &verger_reaper::Helper) {
+    helper.stdin.try_write(b"x").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_helper_that_kills_its_shim_is_followed_by_its_orphans() {
+    let house = House::open(options());
+    for level in house.levels() {
+        let helper = house.spawn("shim-killer", Some(level)).await.unwrap();
+        assert_eq!(house.tag.alive().len(), 2, "the helper and its naked daemon");
+        provoke(&helper);
+        helper.custody.leader_exited().await;
+        let gone = helper.custody.gone().await.unwrap();
+        assert_eq!(house.tag.alive(), BTreeMap::new());
+        assert_eq!(gone, Gone { level, exit: None, strays: 0 });
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_killed_shim_does_not_touch_its_neighbours() {
+    let house = House::open(options());
+    let neighbour = house.spawn("naked", None).await.unwrap();
+    let before = house.tag.alive();
+    let killer = house.spawn("shim-killer", None).await.unwrap();
+    provoke(&killer);
+    killer.custody.gone().await.unwrap();
+    assert_eq!(house.tag.alive(), before);
+    drop(neighbour);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_helper_that_keeps_its_shim_stopped_is_ended_without_it() {
+    let house = House::open(options());
+    for level in house.levels() {
+        for how in [Stop::Orderly, Stop::Kill] {
+            let mut helper = house.spawn("shim-stopper", Some(level)).await.unwrap();
+            provoke(&helper);
+            drop(std::mem::replace(&mut helper.stdin, tokio::net::unix::pipe::pipe().unwrap().0));
+            let begun = now();
+            helper.custody.stop(how);
+            let gone = helper.custody.gone().await.unwrap();
+            // The graces, then the patience with a silent shim, then the proof.
+            assert!(begun.elapsed() < Duration::from_millis(300 + 500 + 700), "{:?}", begun.elapsed());
+            assert_eq!(house.tag.alive(), BTreeMap::new());
+            assert_eq!(gone.level, level);
+        }
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_cuts_an_orderly_stop_short() {
+    let house = House::open(options());
+    let mut spec = house.spec("stubborn", Some(Level::Shim));
+    spec.graces.stdin = Duration::from_secs(3600);
+    let mut helper = house.reaper.spawn(spec).await.unwrap();
+    assert_eq!(house::line(&mut helper).await, "ready");
+    helper.custody.stop(Stop::Orderly);
+    helper.custody.stop(Stop::Kill);
+    helper.custody.gone().await.unwrap();
+    house.close().await;
+}
