@@ -293,23 +293,26 @@ impl Keeper {
     /// Until nothing is left, or shutdown does not want to wait for what is stuck.
     async fn prove(mut self) {
         let mut stop_all = self.stop_all.clone();
+        let mut failed = false;
         while !self.is_abandoned() {
+            let mut proven = None;
             let overdue = self.next_limit();
             let stuck = self.is_stuck();
             tokio::select! {
                 // Starting over after a limit loses nothing: what was found and killed stays killed.
-                result = self.remains.proven(self.empty.is_some()) => match result {
-                    Ok(()) => return self.conclude(),
-                    Err(e) => {
-                        self.remains.now_waits_for(format!("looking for what it left failed: {e}"));
-                        self.call_stuck();
-                        // There is nothing to wait for but shutdown; until then it is listed as stuck.
-                        stop_all.wait_for(Option::is_some).await.ok();
-                        return;
-                    }
-                },
+                result = self.remains.proven(self.empty.is_some()), if !failed => proven = Some(result),
                 () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => self.handle_overdue(),
                 _ = stop_all.wait_for(Option::is_some), if stuck => {}
+            }
+            match proven {
+                None => {}
+                Some(Ok(())) => return self.conclude(),
+                Some(Err(e)) => {
+                    // Nothing is left to wait for but shutdown; until then it is listed as stuck.
+                    failed = true;
+                    self.remains.now_waits_for(format!("looking for what it left failed: {e}"));
+                    self.call_stuck();
+                }
             }
         }
     }
