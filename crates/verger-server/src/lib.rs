@@ -1,3 +1,35 @@
 //! The daemon: listeners, connections, outboxes, one task per thread, executor of core's effects.
+//!
+//! ```text
+//! listen -> connection (reads) -> dispatch -> house -> thread's owner -> outbox -> connection (writes)
+//!                                               |            |
+//!                                         helper's keeper   store, model
+//! ```
+//!
+//! `house` carries out what `verger_core::server` decides, `thread` what `verger_core::thread` decides; neither decides
+//! anything itself. Every task is in a set that someone awaits: connections and the listener in `daemon`, owners,
+//! keepers and errands in `house`, tool calls in their thread's owner.
 
 #![forbid(unsafe_code)]
+
+mod catalog;
+mod clock;
+pub mod config;
+mod connection;
+mod daemon;
+mod dispatch;
+mod footprint;
+mod home;
+mod house;
+mod listen;
+mod meta;
+mod outbox;
+mod replier;
+mod run_file;
+mod shared;
+mod thread;
+mod token;
+
+pub use daemon::{DaemonError, Options, Serving, loopback, run};
+pub use home::{Home, NoHome};
+pub use run_file::RunFile;

@@ -137,6 +137,10 @@ impl Server {
         };
         let Some(then) = closing.then.take() else { return };
         let scope = closing.scope;
+        let thread = scope.thread;
+        if result.is_ok() && std::mem::take(&mut closing.was_loaded) {
+            self.effects.push_back(Effect::Announce { thread, news: News::Unloaded });
+        }
         for ticket in then.tickets {
             self.effects.push_back(match &result {
                 Ok(()) => Effect::Answer { ticket, answer: Answer::Ended },
@@ -148,7 +152,7 @@ impl Server {
                 Ending::Archive => News::Archived,
                 Ending::Delete => News::Deleted,
             };
-            self.effects.push_back(Effect::Announce { thread: scope.thread, news });
+            self.effects.push_back(Effect::Announce { thread, news });
         }
         self.closed(scope);
     }
@@ -161,6 +165,7 @@ impl Server {
             // Told once, by the last owner to go.
             other.was_loaded |= closing.was_loaded;
         } else if closing.was_loaded && !self.threads.contains_key(&thread) {
+            self.effects.push_back(Effect::Announce { thread, news: News::Unloaded });
             self.effects.push_back(Effect::Announce { thread, news: News::Closed });
         }
     }

@@ -185,7 +185,9 @@ pub enum Refusal {
 /// What every connection is told about a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum News {
-    /// It is no longer loaded and its helpers are proven gone.
+    /// It is no longer loaded and its helpers are proven gone. `Closed`, `Archived` or `Deleted` follows.
+    Unloaded,
+    /// It can be resumed, if it was ever saved.
     Closed,
     /// It is archived.
     Archived,

@@ -21,6 +21,8 @@ pub enum Event {
         /// The client's own name for the message.
         client_id: Option<String>,
     },
+    /// A `turn/start` was refused before it became a `Begin`; it counts as one that has come.
+    NotBegun,
     /// `turn/interrupt`, or the orphan rules.
     Interrupt {
         /// The request to answer, where a client asked.

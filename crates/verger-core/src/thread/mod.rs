@@ -30,6 +30,8 @@ use turn::ActiveTurn;
 pub struct Thread {
     id: String,
     turn: Option<ActiveTurn>,
+    /// The last turn failed; told as the thread's status until the next begins.
+    failed: bool,
     /// What the last event began, which may still prove not durable.
     tentative: Tentative,
     /// How many `Begin` have come.
@@ -56,6 +58,7 @@ impl Thread {
         Self {
             id: id.to_string(),
             turn: None,
+            failed: false,
             tentative: Tentative::default(),
             begins: 0,
             last_call: 0,
@@ -72,6 +75,7 @@ impl Thread {
     pub fn status(&self) -> ThreadStatus {
         match self.turn {
             Some(_) => ThreadStatus::Active { active_flags: Vec::new() },
+            None if self.failed => ThreadStatus::SystemError,
             None => ThreadStatus::Idle,
         }
     }
@@ -83,6 +87,12 @@ impl Thread {
         }
         match event {
             Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::NotBegun => {
+                self.begins += 1;
+                if self.turn.is_none() {
+                    self.push(Effect::Idle { seen: self.begins });
+                }
+            }
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
             Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
@@ -185,21 +195,25 @@ impl Thread {
         self.tentative.ended = Some(active);
     }
 
-    /// Tells everyone that the turn is over. The thread is idle before the turn is completed, so that a client that
-    /// waits for the completion finds it so.
+    /// Tells everyone that the turn is over. The thread's status comes before the turn's completion, so that a client
+    /// that waits for the completion finds the thread as it will stay.
     fn tell_end(&mut self, active: &ActiveTurn, error: Option<TurnError>, ticket: Option<Ticket>) {
-        let thread_id = self.id.clone();
-        if let Some(error) = error {
-            let turn_id = active.turn.id.clone();
-            let thread_id = thread_id.clone();
-            let error = ErrorNotification { error, will_retry: false, thread_id, turn_id };
-            self.notify(Notification::Error(error));
-        }
         if let Some(ticket) = ticket {
             self.push(Effect::Reply { ticket, reply: Reply::Interrupted });
         }
-        self.push(Effect::Status(ThreadStatus::Idle));
-        let turn = active.bare();
+        self.failed = error.is_some();
+        self.push(Effect::Status(self.status()));
+        let thread_id = self.id.clone();
+        if let Some(error) = error {
+            let (thread_id, turn_id) = (thread_id.clone(), active.turn.id.clone());
+            self.notify(Notification::Error(ErrorNotification {
+                error,
+                will_retry: false,
+                thread_id,
+                turn_id,
+            }));
+        }
+        let turn = active.summary();
         self.notify(Notification::TurnCompleted(TurnNotification { thread_id, turn }));
         self.push(Effect::Idle { seen: self.begins });
     }

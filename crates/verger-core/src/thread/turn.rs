@@ -60,6 +60,18 @@ impl ActiveTurn {
         }
     }
 
+    /// The turn as `turn/completed` shows it: what came out of it. All else has been told item by item.
+    pub(super) fn summary(&self) -> Turn {
+        let is_message = |item: &&ThreadItem| matches!(item, ThreadItem::AgentMessage(_));
+        let last = self.turn.items.iter().rfind(is_message);
+        match last.filter(|_| self.turn.status == TurnStatus::Completed) {
+            Some(last) => {
+                Turn { items: vec![last.clone()], items_view: TurnItemsView::Summary, ..self.bare() }
+            }
+            None => self.bare(),
+        }
+    }
+
     pub(super) fn heard_more(&mut self) {
         self.unheard = true;
     }

@@ -485,7 +485,7 @@ impl World {
             }
             Effect::Announce { thread, news } => {
                 self.assert_gone(thread, "it is announced");
-                if news == News::Closed {
+                if matches!(news, News::Unloaded | News::Closed) {
                     let loaded = self.server.loaded().find(|l| l.thread == thread);
                     assert!(loaded.is_none(), "K4: a loaded thread is announced closed");
                 }

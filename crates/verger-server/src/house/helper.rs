@@ -1,0 +1,243 @@
+//! The keeper of one helper: starts it, notices its death, ends it, and reports the proof.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use verger_core::ids::HelperId;
+use verger_core::server::{Event, Scope, ServerName, StopHow};
+use verger_mcp::{Session, SessionOptions, StderrRing};
+use verger_reaper::{Custody, Helper, Spec, Stop};
+use verger_wire::types::McpServerStartupState;
+use verger_wire::{McpServerStatusUpdatedNotification, Notification};
+
+use super::{HouseHandle, ToHouse};
+use crate::config::McpServer;
+use crate::shared::Shared;
+use crate::thread::{ThreadHandle, ToThread};
+
+/// Newest bytes of a helper's stderr that are kept, for error messages.
+const STDERR_KEPT: usize = 16 << 10;
+
+/// Variables of the server's own environment that every helper gets. All others are the server's business.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+];
+
+/// What one keeper knows.
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) house: HouseHandle,
+    /// The owner of the thread, which tells its subscribers how the start goes.
+    pub(super) owner: Option<ThreadHandle>,
+    pub(super) id: HelperId,
+    pub(super) scope: Scope,
+    pub(super) server: ServerName,
+    /// The thread's folder.
+    pub(super) cwd: Option<PathBuf>,
+    /// Set as soon as there is a process, for `verger ps`.
+    pub(super) custody: Arc<OnceLock<Custody>>,
+    pub(super) stop: watch::Receiver<Option<StopHow>>,
+}
+
+/// A helper whose process runs.
+struct Running {
+    custody: Custody,
+    stderr: StderrRing,
+    /// Reads stderr until it ends.
+    reader: JoinSet<()>,
+}
+
+impl Keeper {
+    /// Keeps the helper from its start to the proof that it is gone.
+    pub(super) async fn keep(mut self, definition: Option<Arc<McpServer>>) {
+        let helper = self.id;
+        self.tell(McpServerStartupState::Starting, None);
+        let Some(definition) = definition else {
+            let message = format!("MCP server '{}' is not configured any more", self.server);
+            return self.never_ran(message);
+        };
+        let spawned = tokio::select! {
+            spawned = self.shared.reaper.spawn(self.spec(&definition)) => spawned,
+            // Giving up the spawn ends whatever it had begun; the reaper sees to the rest.
+            _ = stopped(&mut self.stop) => return self.cancelled(),
+        };
+        let Helper { stdin, stdout, stderr, custody } = match spawned {
+            Ok(helper) => helper,
+            Err(error) => {
+                let message = format!("MCP server '{}': {error}", self.server);
+                return self.never_ran(message);
+            }
+        };
+        self.custody.set(custody.clone()).ok();
+        let ring = StderrRing::new(STDERR_KEPT);
+        let mut running = Running { custody, stderr: ring.clone(), reader: JoinSet::new() };
+        let server = self.server.clone();
+        running.reader.spawn(async move {
+            if let Err(error) = ring.follow(stderr).await {
+                tracing::warn!(%server, %error, "stderr of a helper is not readable any more");
+            }
+        });
+
+        let options = SessionOptions {
+            server: self.server.to_string(),
+            client_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let limit = definition.startup_timeout();
+        let session = tokio::select! {
+            session = Session::connect(stdout, stdin, options) => session.map_err(|error| error.to_string()),
+            () = tokio::time::sleep(limit) => Err(format!(
+                "it did not answer within {limit:?}; raise startup_timeout_sec if it needs longer"
+            )),
+            () = running.custody.leader_exited() => Err("it exited before it answered `initialize`".to_owned()),
+            _ = stopped(&mut self.stop) => {
+                self.tell(McpServerStartupState::Cancelled, None);
+                return self.end(running, None).await;
+            }
+        };
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => {
+                let message = format!("MCP server '{}': {error}{}", self.server, said(&running.stderr));
+                self.tell(McpServerStartupState::Failed, Some(message.clone()));
+                self.house.tell(Event::HelperFailed { helper, message });
+                return self.end(running, None).await;
+            }
+        };
+        self.shared.catalog.set(self.server.clone(), definition, session.tools());
+        self.house.send(ToHouse::HelperReady { helper, session: session.clone() });
+        self.tell(McpServerStartupState::Ready, None);
+
+        tokio::select! {
+            how = stopped(&mut self.stop) => {
+                if how == StopHow::AfterCalls {
+                    tokio::select! {
+                        () = session.drain() => {}
+                        () = running.custody.leader_exited() => {}
+                        () = hurried(&mut self.stop) => {}
+                    }
+                }
+            }
+            () = running.custody.leader_exited() => {
+                tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper exited by itself{}", said(&running.stderr));
+                self.house.tell(Event::HelperExited { helper });
+            }
+            () = session.ended() => {
+                tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper closed its stdout{}", said(&running.stderr));
+                self.house.tell(Event::HelperExited { helper });
+            }
+        }
+        self.end(running, Some(session)).await;
+    }
+
+    /// Ends the helper's tree and reports the proof. Its stdin is closed first: that is what a polite helper waits for.
+    async fn end(mut self, mut running: Running, session: Option<Session>) {
+        let helper = self.id;
+        if let Some(session) = session {
+            session.close().await;
+        }
+        let custody = running.custody.clone();
+        custody.stop(if *self.stop.borrow() == Some(StopHow::Kill) { Stop::Kill } else { Stop::Orderly });
+        let gone = tokio::select! {
+            gone = custody.gone() => gone,
+            () = killed(&mut self.stop) => {
+                custody.stop(Stop::Kill);
+                custody.gone().await
+            }
+        };
+        let proof = match gone {
+            Ok(gone) => Ok(gone),
+            Err(unproven) => {
+                tracing::error!(server = %self.server, thread = %self.scope.thread, %unproven, "helper could not be proven gone");
+                self.house.tell(Event::HelperStuck { helper });
+                custody.proven().await
+            }
+        };
+        match proof {
+            Ok(_) => {
+                running.reader.shutdown().await;
+                self.house.tell(Event::HelperGone { helper });
+            }
+            Err(unproven) => tracing::error!(%unproven, "a helper was left unproven"),
+        }
+    }
+
+    /// No process was ever started.
+    fn never_ran(self, message: String) {
+        let helper = self.id;
+        self.tell(McpServerStartupState::Failed, Some(message.clone()));
+        self.house.tell(Event::HelperFailed { helper, message });
+        self.house.tell(Event::HelperGone { helper });
+    }
+
+    fn cancelled(self) {
+        self.tell(McpServerStartupState::Cancelled, None);
+        self.house.tell(Event::HelperGone { helper: self.id });
+    }
+
+    /// Tells the thread's subscribers how the start goes.
+    fn tell(&self, status: McpServerStartupState, error: Option<String>) {
+        let Some(owner) = &self.owner else { return };
+        let thread_id = Some(self.scope.thread.to_string());
+        let name = self.server.to_string();
+        let update =
+            McpServerStatusUpdatedNotification { thread_id, name, status, error, failure_reason: None };
+        // An owner that has ended has no subscribers.
+        owner.send(ToThread::Notify(Box::new(Notification::McpServerStatusUpdated(update)))).ok();
+    }
+
+    fn spec(&self, definition: &McpServer) -> Spec {
+        let mut spec = Spec::new(format!("{}@{}", self.server, self.scope.thread), &definition.command);
+        spec.args = definition.args.iter().map(OsString::from).collect();
+        let inherited = INHERITED.iter().copied().chain(definition.env_vars.iter().map(String::as_str));
+        let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        let set = definition.env.iter().map(|(name, value)| (name.into(), value.into()));
+        // A later one of the same name wins.
+        let env: std::collections::BTreeMap<OsString, OsString> = inherited.chain(set).collect();
+        spec.env = env.into_iter().collect();
+        spec.cwd = definition.cwd.clone().or_else(|| self.cwd.clone());
+        spec
+    }
+}
+
+/// Resolves when the house wants the helper ended, or is gone.
+async fn stopped(stop: &mut watch::Receiver<Option<StopHow>>) -> StopHow {
+    match stop.wait_for(Option::is_some).await {
+        Ok(how) => how.unwrap_or(StopHow::Orderly),
+        Err(_) => StopHow::Kill,
+    }
+}
+
+/// Resolves when calls in flight are not waited for any more.
+async fn hurried(stop: &mut watch::Receiver<Option<StopHow>>) {
+    // An error means that the house is gone, which is a hurry.
+    stop.wait_for(|how| matches!(how, Some(StopHow::Orderly | StopHow::Kill))).await.ok();
+}
+
+/// Resolves when the helper is to be killed.
+async fn killed(stop: &mut watch::Receiver<Option<StopHow>>) {
+    stop.wait_for(|how| *how == Some(StopHow::Kill)).await.ok();
+}
+
+/// The helper's last words, for a message.
+fn said(stderr: &StderrRing) -> String {
+    let lines = stderr.last_lines(5);
+    if lines.is_empty() { String::new() } else { format!("; its stderr ends with: {}", lines.join(" | ")) }
+}

@@ -1,0 +1,120 @@
+//! What reaches the house: the one inbox through which everything between threads goes.
+
+use std::path::PathBuf;
+
+use tokio::sync::{mpsc, oneshot};
+use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId};
+use verger_core::server::{self, Ending, ServerName};
+use verger_mcp::Session;
+use verger_wire::requests::{
+    McpServerToolCallParams, ThreadResumeParams, ThreadStartParams, TurnInterruptParams, TurnStartParams,
+    TurnSteerParams,
+};
+
+use crate::config::{Config, ConfigError};
+use crate::outbox::Outbox;
+use crate::replier::Replier;
+
+/// One message.
+#[derive(Debug)]
+pub(crate) enum ToHouse {
+    Connected {
+        connection: ConnectionId,
+        outbox: Outbox,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    Request {
+        connection: ConnectionId,
+        replier: Replier,
+        request: Request,
+    },
+    /// From a thread's owner or a helper's keeper.
+    Core(server::Event),
+    /// A thread's owner needs a helper.
+    Want {
+        thread: ThreadId,
+        generation: Generation,
+        server: ServerName,
+        folder: PathBuf,
+        answer: Wanted,
+    },
+    HelperReady {
+        helper: HelperId,
+        session: Session,
+    },
+    ConfigRead {
+        replier: Replier,
+        config: Result<Box<Config>, ConfigError>,
+    },
+    /// SIGTERM or SIGINT.
+    Shutdown,
+}
+
+/// Where the answer to `Want` goes.
+pub(crate) type Wanted = oneshot::Sender<Result<Session, String>>;
+
+/// A request that concerns more than its own connection.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Start(Box<ThreadStartParams>),
+    Resume(ThreadId, Box<ThreadResumeParams>),
+    Unsubscribe(ThreadId),
+    Owner(ThreadId, OwnerRequest),
+    End(ThreadId, Ending),
+    Reload,
+    LoadedList { cursor: Option<ThreadId>, limit: usize },
+    Ps,
+}
+
+/// A request that the thread's owner answers.
+#[derive(Debug)]
+pub(crate) enum OwnerRequest {
+    TurnStart(Box<TurnStartParams>),
+    TurnSteer(TurnSteerParams),
+    TurnInterrupt(TurnInterruptParams),
+    ToolCall(Box<McpServerToolCallParams>),
+    /// Answered from the store where the thread is not loaded.
+    Read {
+        include_turns: bool,
+    },
+}
+
+/// The way to the house.
+///
+/// The channel has no bound of its own: what it holds is bounded by the requests in flight of each connection (see
+/// `replier`), by a handful of messages for each thread and helper that exists, and by one per signal. So that nobody who
+/// reports to the house ever waits for it, and the two can never wait for each other. It closes with the house, at the
+/// end of the shutdown; what is sent later is dropped, and every replier in it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct HouseHandle(mpsc::UnboundedSender<ToHouse>);
+
+impl HouseHandle {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<ToHouse>) {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        (Self(sender), inbox)
+    }
+
+    pub(crate) fn send(&self, message: ToHouse) {
+        // The error hands the message back; dropping it answers what it carried.
+        drop(self.0.send(message));
+    }
+
+    pub(crate) fn tell(&self, event: server::Event) {
+        self.send(ToHouse::Core(event));
+    }
+
+    /// A running helper of `server` for the thread, started in `folder` if need be. The error is for people.
+    pub(crate) async fn want(
+        &self,
+        thread: ThreadId,
+        generation: Generation,
+        server: ServerName,
+        folder: PathBuf,
+    ) -> Result<Session, String> {
+        let (answer, answered) = oneshot::channel();
+        self.send(ToHouse::Want { thread, generation, server, folder, answer });
+        answered.await.unwrap_or_else(|_| Err("the server is stopping".to_owned()))
+    }
+}

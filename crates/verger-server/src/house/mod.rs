@@ -1,0 +1,239 @@
+//! The house: carries out what the machine between threads decides.
+//!
+//! One task, one inbox. It never waits for anything but its inbox, its timer and its own tasks, so nothing that is slow
+//! (the store, a helper, a client) can hold up who comes and goes.
+
+mod answers;
+mod helper;
+mod message;
+mod perform;
+mod ps;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
+use verger_core::server::{Event, Rules, Server, ServerName, StopHow};
+use verger_mcp::Session;
+use verger_reaper::Custody;
+use verger_wire::RpcError;
+
+pub(crate) use message::{HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+
+use crate::config::{Config, McpServer};
+use crate::meta::{Meta, Overrides};
+use crate::replier::Replier;
+use crate::shared::Shared;
+use crate::thread::{ThreadHandle, ToThread};
+
+/// The task's state.
+pub(crate) struct House {
+    shared: Arc<Shared>,
+    handle: HouseHandle,
+    core: Server,
+    last_ticket: u64,
+    /// Requests that wait for an effect that names them.
+    pending: HashMap<Ticket, Pending>,
+    wanted: HashMap<Ticket, Wanted>,
+    /// New threads' facts, until their owner takes them.
+    fresh: HashMap<ThreadId, Box<Meta>>,
+    threads: HashMap<Generation, ThreadHandle>,
+    /// Where each thread's helpers start, as its owner last said.
+    folders: HashMap<Generation, PathBuf>,
+    helpers: HashMap<HelperId, HelperSlot>,
+    /// Owners of threads, keepers of helpers, and errands to the store: awaited here, all of them, before the house ends.
+    tasks: JoinSet<()>,
+    /// Helpers that could not be proven gone; set when the shutdown is complete.
+    stuck: Option<usize>,
+}
+
+/// A request with the duty to answer it.
+struct Pending {
+    replier: Replier,
+    request: Request,
+}
+
+/// What the house knows of a helper beside the machine.
+struct HelperSlot {
+    server: ServerName,
+    definition: Option<Arc<McpServer>>,
+    stop: watch::Sender<Option<StopHow>>,
+    session: Option<Session>,
+    custody: Arc<OnceLock<Custody>>,
+}
+
+impl House {
+    pub(crate) fn new(shared: Arc<Shared>, handle: HouseHandle, rules: Rules) -> Self {
+        Self {
+            shared,
+            handle,
+            core: Server::new(rules),
+            last_ticket: 0,
+            pending: HashMap::new(),
+            wanted: HashMap::new(),
+            fresh: HashMap::new(),
+            threads: HashMap::new(),
+            folders: HashMap::new(),
+            helpers: HashMap::new(),
+            tasks: JoinSet::new(),
+            stuck: None,
+        }
+    }
+
+    /// Runs until a shutdown is complete. Returns how many helpers could not be proven gone.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ToHouse>) -> usize {
+        loop {
+            if let Some(stuck) = self.stuck {
+                // What still runs are keepers that wait for a proof that did not come.
+                self.tasks.shutdown().await;
+                return stuck;
+            }
+            let timer = self.core.poll_timeout().map(|at| self.shared.clock.instant(at));
+            let timer = async {
+                match timer {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return 0,
+                },
+                () = timer => {
+                    self.core.handle_timeout(self.shared.clock.now());
+                    self.perform_all();
+                }
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a task of the house did not end well");
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToHouse) {
+        match message {
+            ToHouse::Connected { connection, outbox } => {
+                self.shared.connections.insert(connection, outbox);
+                self.decide(Event::Connected { connection });
+            }
+            ToHouse::Disconnected { connection } => {
+                self.shared.connections.remove(connection);
+                self.decide(Event::Disconnected { connection });
+            }
+            ToHouse::Request { connection, replier, request } => self.request(connection, replier, request),
+            ToHouse::Core(event) => {
+                let ended = match &event {
+                    Event::Stopped { generation, .. } | Event::Opened { generation, result: Err(_), .. } => {
+                        Some(*generation)
+                    }
+                    _ => None,
+                };
+                if let Event::HelperGone { helper } = &event {
+                    self.helpers.remove(helper);
+                }
+                self.decide(event);
+                if let Some(generation) = ended {
+                    self.threads.remove(&generation);
+                    self.folders.remove(&generation);
+                }
+            }
+            ToHouse::Want { thread, generation, server, folder, answer } => {
+                if self.threads.contains_key(&generation) {
+                    self.folders.insert(generation, folder);
+                }
+                let ticket = self.next_ticket();
+                self.wanted.insert(ticket, answer);
+                self.decide(Event::HelperWanted { thread, generation, server, ticket });
+            }
+            ToHouse::HelperReady { helper, session } => {
+                if let Some(slot) = self.helpers.get_mut(&helper) {
+                    slot.session = Some(session);
+                }
+                self.decide(Event::HelperReady { helper });
+            }
+            ToHouse::ConfigRead { replier, config } => match config {
+                Ok(config) => self.reload(replier, Arc::new(*config)),
+                Err(error) => replier.refuse(&RpcError::internal(format!("nothing was reloaded: {error}"))),
+            },
+            ToHouse::Shutdown => self.decide(Event::Shutdown),
+        }
+    }
+
+    /// Lets the machine decide, and carries out what it wants done.
+    fn decide(&mut self, event: Event) {
+        self.core.handle(self.shared.clock.now(), event);
+        self.perform_all();
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn request(&mut self, connection: ConnectionId, replier: Replier, request: Request) {
+        let ticket = self.next_ticket();
+        let event = match &request {
+            Request::Start(params) => {
+                let config = self.shared.config();
+                let over = Overrides::from(&**params);
+                if let Err((field, reason)) = over.check(&config) {
+                    return replier.refuse(&RpcError::invalid_params(field, reason));
+                }
+                let ephemeral = params.ephemeral.unwrap_or(false);
+                let thread = ThreadId(Uuid::now_v7());
+                let meta = Meta::new(thread, self.shared.clock.unix_sec(), ephemeral, over, &config);
+                self.fresh.insert(thread, Box::new(meta));
+                Event::Start { ticket, connection, thread, ephemeral }
+            }
+            Request::Resume(thread, params) => {
+                Event::Resume { ticket, connection, thread: *thread, observe: params.observe }
+            }
+            Request::Unsubscribe(thread) => Event::Unsubscribe { ticket, connection, thread: *thread },
+            Request::Owner(thread, request) => {
+                let begins_turn = matches!(request, OwnerRequest::TurnStart(_) | OwnerRequest::TurnSteer(_));
+                Event::Request { ticket, connection, thread: *thread, begins_turn }
+            }
+            Request::End(thread, ending) => {
+                Event::End { ticket, connection, thread: *thread, ending: *ending }
+            }
+            Request::Reload => return self.read_config(replier),
+            Request::LoadedList { cursor, limit } => {
+                let (cursor, limit) = (*cursor, *limit);
+                return self.loaded_list(replier, cursor, limit);
+            }
+            Request::Ps => return self.ps(replier),
+        };
+        self.pending.insert(ticket, Pending { replier, request });
+        self.decide(event);
+    }
+
+    /// Reads the configuration anew, beside the house: a slow disk must not hold it up.
+    fn read_config(&mut self, replier: Replier) {
+        let (path, handle) = (self.shared.home.config_file(), self.handle.clone());
+        self.tasks.spawn_blocking(move || {
+            let config = Config::read(&path).map(Box::new);
+            handle.send(ToHouse::ConfigRead { replier, config });
+        });
+    }
+
+    fn reload(&mut self, replier: Replier, config: Arc<Config>) {
+        self.shared.set_config(Arc::clone(&config));
+        let is_changed = |slot: &&HelperSlot| slot.definition.as_ref() != config.mcp_server(&slot.server);
+        let changed: BTreeSet<_> =
+            self.helpers.values().filter(is_changed).map(|slot| slot.server.clone()).collect();
+        let ticket = self.next_ticket();
+        self.pending.insert(ticket, Pending { replier, request: Request::Reload });
+        self.decide(Event::Reload { ticket, changed });
+        for thread in self.threads.values() {
+            // An owner that has just ended needs no news.
+            thread.send(ToThread::ConfigChanged).ok();
+        }
+    }
+}

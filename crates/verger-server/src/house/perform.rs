@@ -1,0 +1,155 @@
+//! What the machine wants done, done.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+use verger_core::ids::{Generation, HelperId, ThreadId, Ticket};
+use verger_core::server::{Effect, Ending, Event, News, Origin, Refusal, Scope, ServerName, StoreFailure};
+use verger_store::ChangeError;
+use verger_wire::types::ThreadStatus;
+use verger_wire::{Notification, ThreadIdNotification, ThreadStatusChangedNotification};
+
+use super::{HelperSlot, House, Pending, Request, helper};
+use crate::meta::Overrides;
+use crate::thread::{self, Attach, Caller, ToThread};
+
+impl House {
+    pub(super) fn perform_all(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Refuse { ticket, refusal } => self.refuse(ticket, refusal),
+            Effect::Answer { ticket, answer } => self.answer(ticket, answer),
+            Effect::Open { thread, generation, origin } => self.open(thread, generation, origin),
+            Effect::Attach { thread: _, generation, ticket, subscription, connection: _, replaces } => {
+                let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
+                let how = match request {
+                    Request::Resume(_, params) => Attach::Resume {
+                        exclude_turns: params.exclude_turns,
+                        over: Box::new(Overrides::from(&*params)),
+                    },
+                    _ => Attach::Start,
+                };
+                self.send(generation, ToThread::Attach { replier, how, subscription, replaces });
+            }
+            Effect::Detach { thread: _, generation, subscription } => {
+                self.send(generation, ToThread::Detach { subscription });
+            }
+            Effect::Forward { thread: _, generation, ticket } => {
+                let Some(Pending { replier, request: Request::Owner(_, request) }) =
+                    self.pending.remove(&ticket)
+                else {
+                    return;
+                };
+                self.send(generation, ToThread::Request { ticket, replier, request });
+            }
+            Effect::Interrupt { thread: _, generation } => self.send(generation, ToThread::Interrupt),
+            Effect::Stop { thread: _, generation } => self.send(generation, ToThread::Stop),
+            Effect::Store { thread, generation, ending } => self.store(thread, generation, ending),
+            Effect::StartHelper { helper, scope, server } => self.start_helper(helper, scope, server),
+            Effect::StopHelper { helper, how } => {
+                if let Some(slot) = self.helpers.get(&helper) {
+                    slot.stop.send_replace(Some(how));
+                }
+            }
+            Effect::HelperFor { ticket, result } => self.helper_for(ticket, result),
+            Effect::Announce { thread, news } => self.announce(thread, news),
+            Effect::Finished { stuck } => self.stuck = Some(stuck.len()),
+        }
+    }
+
+    /// To an owner that runs, or has just ended; then the message's replier answers by being dropped.
+    fn send(&self, generation: Generation, message: ToThread) {
+        if let Some(thread) = self.threads.get(&generation) {
+            thread.send(message).ok();
+        }
+    }
+
+    fn open(&mut self, thread: ThreadId, generation: Generation, origin: Origin) {
+        let origin = match (origin, self.fresh.remove(&thread)) {
+            (Origin::Fresh { .. }, Some(meta)) => thread::Origin::Fresh(meta),
+            _ => thread::Origin::Saved,
+        };
+        let (handle, inbox) = mpsc::unbounded_channel();
+        self.threads.insert(generation, handle);
+        let (shared, house) = (Arc::clone(&self.shared), self.handle.clone());
+        let caller = Caller { shared, house, thread, generation, folder: PathBuf::new() };
+        self.tasks.spawn(thread::run(caller, origin, inbox));
+    }
+
+    fn store(&mut self, thread: ThreadId, generation: Generation, ending: Ending) {
+        let (store, handle) = (self.shared.store.clone(), self.handle.clone());
+        self.tasks.spawn(async move {
+            let done = match ending {
+                Ending::Archive => store.set_archived(thread, true, Some(generation)).await,
+                Ending::Delete => store.delete(thread, Some(generation)).await,
+            };
+            let result = done.map_err(|error| match error {
+                ChangeError::NotFound(_) => StoreFailure::NotFound,
+                ChangeError::Owned { pid, .. } => StoreFailure::Owned { pid },
+                ChangeError::Store(error) => StoreFailure::Failed(error.to_string()),
+            });
+            handle.tell(Event::Stored { thread, generation, result });
+        });
+    }
+
+    fn start_helper(&mut self, id: HelperId, scope: Scope, server: ServerName) {
+        let definition = self.shared.config().mcp_server(&server).cloned();
+        let (stop, stopped) = watch::channel(None);
+        let custody = Arc::new(OnceLock::new());
+        let keeper = helper::Keeper {
+            shared: Arc::clone(&self.shared),
+            house: self.handle.clone(),
+            owner: self.threads.get(&scope.generation).cloned(),
+            id,
+            scope,
+            server: server.clone(),
+            cwd: self.folders.get(&scope.generation).cloned(),
+            custody: Arc::clone(&custody),
+            stop: stopped,
+        };
+        let slot = HelperSlot { server, definition: definition.clone(), stop, session: None, custody };
+        self.helpers.insert(id, slot);
+        self.tasks.spawn(keeper.keep(definition));
+    }
+
+    fn helper_for(&mut self, ticket: Ticket, result: Result<HelperId, Refusal>) {
+        let Some(wanted) = self.wanted.remove(&ticket) else { return };
+        let session = match result {
+            Ok(helper) => {
+                let session = self.helpers.get(&helper).and_then(|slot| slot.session.clone());
+                session.ok_or_else(|| "its helper has just ended".to_owned())
+            }
+            Err(refusal) => Err(match refusal {
+                Refusal::Helper(message) => message,
+                Refusal::Unproven => {
+                    "an earlier helper of it could not be proven gone; see `verger ps`".to_owned()
+                }
+                Refusal::ShuttingDown => "the server is shutting down".to_owned(),
+                _ => "its thread was closed".to_owned(),
+            }),
+        };
+        // Whoever wanted it may have given up.
+        wanted.send(session).ok();
+    }
+
+    fn announce(&mut self, thread: ThreadId, news: News) {
+        let thread_id = thread.to_string();
+        let named = ThreadIdNotification { thread_id: thread_id.clone() };
+        self.shared.announce(&match news {
+            News::Unloaded => {
+                self.shared.statuses.remove(thread);
+                let status = ThreadStatus::NotLoaded;
+                Notification::ThreadStatusChanged(ThreadStatusChangedNotification { thread_id, status })
+            }
+            News::Closed => Notification::ThreadClosed(named),
+            News::Archived => Notification::ThreadArchived(named),
+            News::Deleted => Notification::ThreadDeleted(named),
+        });
+    }
+}

@@ -1,0 +1,254 @@
+//! What is known of a thread besides its turns, and the wire's picture of it.
+
+use serde::{Deserialize, Serialize};
+use verger_core::ids::ThreadId;
+use verger_store::{NewThread, ThreadRow};
+use verger_wire::requests::{ThreadResumeParams, ThreadStartParams, ThreadStartResponse};
+use verger_wire::types::{
+    ApprovalsReviewer, AskForApproval, SandboxMode, SandboxPolicy, SessionSource, Thread, ThreadStatus, Turn,
+};
+
+use crate::config::Config;
+
+/// The protocol level that this server speaks.
+pub(crate) const PROTOCOL_LEVEL: &str = "0.169.0";
+
+/// A thread's own facts. Times are Unix seconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    pub(crate) id: ThreadId,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) name: Option<String>,
+    pub(crate) preview: String,
+    pub(crate) ephemeral: bool,
+    pub(crate) cwd: String,
+    pub(crate) model: String,
+    pub(crate) model_provider: String,
+    pub(crate) forked_from: Option<ThreadId>,
+    pub(crate) settings: Settings,
+}
+
+/// How a thread runs; kept with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) approval_policy: AskForApproval,
+    pub(crate) sandbox: SandboxPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base_instructions: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) developer_instructions: Option<String>,
+}
+
+/// What a request may set over the configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) cwd: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) model_provider: Option<String>,
+    pub(crate) approval_policy: Option<AskForApproval>,
+    pub(crate) sandbox: Option<SandboxPolicy>,
+    pub(crate) base_instructions: Option<String>,
+    pub(crate) developer_instructions: Option<String>,
+}
+
+impl From<&ThreadStartParams> for Overrides {
+    fn from(params: &ThreadStartParams) -> Self {
+        Self {
+            cwd: params.cwd.clone(),
+            model: params.model.clone(),
+            model_provider: params.model_provider.clone(),
+            approval_policy: params.approval_policy,
+            sandbox: params.sandbox.map(policy),
+            base_instructions: params.base_instructions.clone(),
+            developer_instructions: params.developer_instructions.clone(),
+        }
+    }
+}
+
+impl From<&ThreadResumeParams> for Overrides {
+    fn from(params: &ThreadResumeParams) -> Self {
+        Self {
+            cwd: params.cwd.clone(),
+            model: params.model.clone(),
+            model_provider: params.model_provider.clone(),
+            approval_policy: params.approval_policy,
+            sandbox: params.sandbox.map(policy),
+            base_instructions: params.base_instructions.clone(),
+            developer_instructions: params.developer_instructions.clone(),
+        }
+    }
+}
+
+fn policy(mode: SandboxMode) -> SandboxPolicy {
+    match mode {
+        SandboxMode::ReadOnly => SandboxPolicy::ReadOnly { network_access: false },
+        SandboxMode::DangerFullAccess => SandboxPolicy::DangerFullAccess,
+        SandboxMode::WorkspaceWrite => SandboxPolicy::WorkspaceWrite {
+            writable_roots: Vec::new(),
+            network_access: false,
+            exclude_tmpdir_env_var: false,
+            exclude_slash_tmp: false,
+        },
+    }
+}
+
+impl Overrides {
+    /// Refuses what the configuration does not know or the machine does not have. The error names key and remedy.
+    pub(crate) fn check(&self, config: &Config) -> Result<(), (&'static str, String)> {
+        if let Some(id) = self.model_provider.as_ref().filter(|id| !config.model_providers.contains_key(*id))
+        {
+            let known = config.model_providers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(("modelProvider", format!("no provider '{id}' is configured; known are {known}")));
+        }
+        if let Some(cwd) = self.cwd.as_ref().filter(|cwd| !std::path::Path::new(cwd).is_absolute()) {
+            return Err(("cwd", format!("'{cwd}' is not an absolute path")));
+        }
+        Ok(())
+    }
+}
+
+impl Meta {
+    /// A new thread: what the request says, else what the configuration says, else what needs nothing.
+    pub(crate) fn new(id: ThreadId, now: i64, ephemeral: bool, over: Overrides, config: &Config) -> Self {
+        let here = || std::env::current_dir().map_or_else(|_| "/".into(), |dir| dir.display().to_string());
+        let provider = over.model_provider.or_else(|| config.model_provider.clone());
+        let model_provider = provider.unwrap_or_else(|| "offline".to_owned());
+        let model = over.model.or_else(|| config.model.clone()).unwrap_or_else(|| model_provider.clone());
+        let sandbox = over.sandbox.or_else(|| config.sandbox_mode.map(policy));
+        let approval_policy = over.approval_policy.or(config.approval_policy);
+        Self {
+            id,
+            created_at: now,
+            updated_at: now,
+            name: None,
+            preview: String::new(),
+            ephemeral,
+            cwd: over.cwd.unwrap_or_else(here),
+            model,
+            model_provider,
+            forked_from: None,
+            settings: Settings {
+                approval_policy: approval_policy.unwrap_or(AskForApproval::OnRequest),
+                sandbox: sandbox.unwrap_or(SandboxPolicy::ReadOnly { network_access: false }),
+                base_instructions: over.base_instructions,
+                developer_instructions: over.developer_instructions,
+            },
+        }
+    }
+
+    /// A saved thread. Settings that an older or newer version wrote otherwise fall back to the careful defaults.
+    pub(crate) fn from_row(row: &ThreadRow) -> Self {
+        let settings = serde_json::from_str(&row.settings).unwrap_or_else(|cause| {
+            tracing::warn!(thread = %row.id, %cause, "the thread's settings are not readable; it gets the careful defaults");
+            Settings {
+                approval_policy: AskForApproval::OnRequest,
+                sandbox: SandboxPolicy::ReadOnly { network_access: false },
+                base_instructions: None,
+                developer_instructions: None,
+            }
+        });
+        Self {
+            id: row.id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            name: row.name.clone(),
+            preview: row.preview.clone(),
+            ephemeral: false,
+            cwd: row.cwd.clone(),
+            model: row.model.clone().unwrap_or_else(|| row.model_provider.clone()),
+            model_provider: row.model_provider.clone(),
+            forked_from: row.forked_from,
+            settings,
+        }
+    }
+
+    /// What the store keeps of it with its first turn.
+    pub(crate) fn to_new_thread(&self) -> NewThread {
+        NewThread {
+            created_at: self.created_at,
+            name: self.name.clone(),
+            cwd: self.cwd.clone(),
+            model: Some(self.model.clone()),
+            model_provider: self.model_provider.clone(),
+            preview: self.preview.clone(),
+            settings: self.settings_json(),
+            forked_from: self.forked_from,
+            git_info: None,
+        }
+    }
+
+    pub(crate) fn settings_json(&self) -> String {
+        serde_json::to_string(&self.settings)
+            .expect("settings are plain data with string keys, which always encode")
+    }
+
+    /// Sets what a resume asks for; it holds for the turns to come, and is kept with the next of them.
+    pub(crate) fn apply(&mut self, over: Overrides) {
+        fn set<T>(to: &mut T, from: Option<T>) {
+            if let Some(from) = from {
+                *to = from;
+            }
+        }
+        set(&mut self.cwd, over.cwd);
+        set(&mut self.model, over.model);
+        set(&mut self.model_provider, over.model_provider);
+        set(&mut self.settings.approval_policy, over.approval_policy);
+        set(&mut self.settings.sandbox, over.sandbox);
+        self.settings.base_instructions = over.base_instructions.or(self.settings.base_instructions.take());
+        self.settings.developer_instructions =
+            over.developer_instructions.or(self.settings.developer_instructions.take());
+    }
+
+    /// As clients see it.
+    pub(crate) fn to_wire(&self, status: ThreadStatus, turns: Vec<Turn>) -> Thread {
+        let id = self.id.to_string();
+        Thread {
+            session_id: id.clone(),
+            id,
+            forked_from_id: self.forked_from.map(|id| id.to_string()),
+            parent_thread_id: None,
+            preview: self.preview.clone(),
+            ephemeral: self.ephemeral,
+            section: None,
+            section_entered_at: None,
+            project_id: None,
+            history_mode: verger_wire::types::ThreadHistoryMode::default(),
+            model_provider: self.model_provider.clone(),
+            model: Some(self.model.clone()),
+            reasoning_effort: None,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            recency_at: Some(self.updated_at),
+            status,
+            path: None,
+            cwd: self.cwd.clone(),
+            cli_version: PROTOCOL_LEVEL.to_owned(),
+            originator: None,
+            source: SessionSource::AppServer,
+            thread_source: None,
+            agent_nickname: None,
+            agent_role: None,
+            git_info: None,
+            name: self.name.clone(),
+            turns,
+        }
+    }
+
+    /// The answer to `thread/start`, and most of the one to `thread/resume`.
+    pub(crate) fn to_response(&self, status: ThreadStatus, turns: Vec<Turn>) -> ThreadStartResponse {
+        ThreadStartResponse {
+            thread: self.to_wire(status, turns),
+            model: self.model.clone(),
+            model_provider: self.model_provider.clone(),
+            service_tier: None,
+            disabled_plugin_ids: Vec::new(),
+            cwd: self.cwd.clone(),
+            instruction_sources: Vec::new(),
+            approval_policy: self.settings.approval_policy,
+            approvals_reviewer: ApprovalsReviewer::default(),
+            sandbox: self.settings.sandbox.clone(),
+            reasoning_effort: None,
+        }
+    }
+}

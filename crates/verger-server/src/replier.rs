@@ -1,0 +1,77 @@
+//! The duty to answer one request, exactly once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Serialize;
+use verger_wire::{RequestId, RpcError};
+
+use crate::outbox::Outbox;
+
+/// Requests of one connection that may be under way at once. This bounds every queue that requests travel through:
+/// the house's and each thread's inbox hold at most this many per connection.
+const IN_FLIGHT: usize = 256;
+
+/// Counts a connection's requests under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(Arc<AtomicUsize>);
+
+/// Answers one request. Dropped unanswered, it answers that the server failed to: no client waits for ever.
+#[derive(Debug)]
+pub(crate) struct Replier {
+    outbox: Outbox,
+    id: RequestId,
+    in_flight: InFlight,
+    answered: bool,
+}
+
+impl InFlight {
+    /// Takes on a request, or answers that there are too many.
+    pub(crate) fn take(&self, outbox: &Outbox, id: RequestId) -> Option<Replier> {
+        if self.0.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+            outbox.reply(verger_wire::error(Some(&id), &RpcError::overloaded()));
+            return None;
+        }
+        Some(Replier { outbox: outbox.clone(), id, in_flight: self.clone(), answered: false })
+    }
+}
+
+impl Replier {
+    /// The connection's outbox.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Answers with success.
+    pub(crate) fn ok(mut self, result: &impl Serialize) {
+        self.answered = true;
+        self.outbox.reply(verger_wire::reply(&self.id, result));
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(mut self, error: &RpcError) {
+        self.answered = true;
+        self.outbox.reply(verger_wire::error(Some(&self.id), error));
+    }
+
+    /// Answers with either.
+    pub(crate) fn with(self, result: Result<impl Serialize, RpcError>) {
+        match result {
+            Ok(result) => self.ok(&result),
+            Err(error) => self.refuse(&error),
+        }
+    }
+}
+
+impl Drop for Replier {
+    fn drop(&mut self) {
+        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            let error = RpcError::internal(
+                "the request was given up: its thread was closed or the server is stopping",
+            );
+            self.outbox.reply(verger_wire::error(Some(&self.id), &error));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Where a live run can be reached, for `verger ps` and whoever else shares its home.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::daemon::DaemonError;
+
+const NAME: &str = "serving.json";
+
+/// Written into the run's folder once it serves; the folder goes with the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFile {
+    /// The server's process.
+    pub pid: u32,
+    /// Its WebSocket listener.
+    pub address: SocketAddr,
+}
+
+impl RunFile {
+    pub(crate) fn write(&self, run_dir: &Path) -> Result<(), DaemonError> {
+        let path = run_dir.join(NAME);
+        let text = serde_json::to_vec(self).expect("two plain members always encode");
+        std::fs::write(&path, text).map_err(|cause| DaemonError::Home {
+            path,
+            doing: "say where this run is reached",
+            cause,
+        })
+    }
+
+    /// What a live run has written; `None` while it does not serve yet.
+    pub fn read(run_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(run_dir.join(NAME)).ok()?).ok()
+    }
+}

@@ -1,0 +1,110 @@
+//! What every part of the daemon may use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use verger_core::ids::{ConnectionId, ThreadId};
+use verger_model::Models;
+use verger_reaper::Reaper;
+use verger_store::Store;
+use verger_wire::Notification;
+use verger_wire::types::ThreadStatus;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::home::Home;
+use crate::outbox::{Event, Outbox};
+
+/// One per daemon.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) home: Home,
+    pub(crate) run: String,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) reaper: Reaper,
+    pub(crate) models: Models,
+    pub(crate) catalog: Catalog,
+    pub(crate) statuses: Statuses,
+    pub(crate) connections: Connections,
+    /// Replaced by `config/mcpServer/reload`; each reader holds on to the one that it began with.
+    config: RwLock<Arc<Config>>,
+}
+
+/// What each loaded thread is doing. Written by its owner, read by listings.
+#[derive(Debug, Default)]
+pub(crate) struct Statuses(RwLock<HashMap<ThreadId, ThreadStatus>>);
+
+/// The outbox of every connection, for what concerns all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(RwLock<HashMap<ConnectionId, Outbox>>);
+
+impl Shared {
+    pub(crate) fn new(
+        home: Home,
+        run: String,
+        clock: Clock,
+        store: Store,
+        reaper: Reaper,
+        config: Arc<Config>,
+    ) -> Self {
+        Self {
+            home,
+            run,
+            clock,
+            store,
+            reaper,
+            models: Models::new(),
+            catalog: Catalog::default(),
+            statuses: Statuses::default(),
+            connections: Connections::default(),
+            config: RwLock::new(config),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<Config>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Tells every connection.
+    pub(crate) fn announce(&self, notification: &Notification) {
+        self.connections.send(&Event::new(notification, self.clock.unix_ms()));
+    }
+}
+
+impl Statuses {
+    pub(crate) fn set(&self, thread: ThreadId, status: ThreadStatus) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(thread, status);
+    }
+
+    pub(crate) fn remove(&self, thread: ThreadId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&thread);
+    }
+
+    /// `notLoaded` where nobody says otherwise.
+    pub(crate) fn get(&self, thread: ThreadId) -> ThreadStatus {
+        let statuses = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        statuses.get(&thread).cloned().unwrap_or(ThreadStatus::NotLoaded)
+    }
+}
+
+impl Connections {
+    pub(crate) fn insert(&self, connection: ConnectionId, outbox: Outbox) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(connection, outbox);
+    }
+
+    pub(crate) fn remove(&self, connection: ConnectionId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&connection);
+    }
+
+    pub(crate) fn send(&self, event: &Event) {
+        for outbox in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
+            outbox.event(event);
+        }
+    }
+}

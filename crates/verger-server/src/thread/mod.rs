@@ -1,0 +1,18 @@
+//! The owner of one loaded thread: carries out what its machine decides.
+//!
+//! One task, one inbox. It takes a message, a word of the model or a tool's answer, lets the machine decide, and carries
+//! out the effects in order; nothing else happens to the thread meanwhile. It holds no lock and no queue of its own: the
+//! model's stream is pulled, so that a thread that is busy slows its own model and nobody else.
+
+mod context;
+mod log;
+mod message;
+mod model_call;
+mod owner;
+mod tools;
+mod turns;
+
+pub(crate) use log::read_stored;
+pub(crate) use message::{Attach, ThreadHandle, ToThread};
+pub(crate) use owner::{Origin, run};
+pub(crate) use tools::Caller;

@@ -1,0 +1,260 @@
+//! The task itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use verger_core::ids::{Seq, SubscriptionId, Ticket};
+use verger_core::server;
+use verger_core::thread::{Event, Says, Thread, ToolOutcome, turns};
+use verger_store::ClaimError;
+use verger_wire::requests::{ThreadReadResponse, ThreadResumeResponse};
+use verger_wire::types::Turn;
+use verger_wire::{Notification, RpcError, ThreadStartedNotification};
+
+use super::log::Log;
+use super::message::{Attach, ToThread};
+use super::model_call::{self, Saying};
+use super::tools::Caller;
+use crate::house::OwnerRequest;
+use crate::meta::{Meta, Overrides};
+use crate::outbox;
+use crate::replier::Replier;
+
+/// Where the thread comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// `thread/start`.
+    Fresh(Box<Meta>),
+    /// The store.
+    Saved,
+}
+
+/// What the owner knows. Its parts have one owner each: this task.
+pub(super) struct Owner {
+    pub(super) caller: Caller,
+    pub(super) machine: Thread,
+    pub(super) meta: Meta,
+    pub(super) log: Log,
+    pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
+    /// Requests that the machine will answer.
+    pub(super) tickets: HashMap<Ticket, Replier>,
+    /// The model's words, while it is being called, under the number of the call.
+    pub(super) saying: Option<(u64, Saying)>,
+    /// Tool calls of the active turn.
+    pub(super) tools: JoinSet<(String, Result<ToolOutcome, String>)>,
+    /// Tool calls outside turns, and starts of eager helpers.
+    pub(super) errands: JoinSet<()>,
+}
+
+/// Runs until it is told to stop. Reports to the house: `Opened` first, `Stopped` last.
+pub(crate) async fn run(caller: Caller, origin: Origin, mut inbox: mpsc::UnboundedReceiver<ToThread>) {
+    let (thread, generation) = (caller.thread, caller.generation);
+    let house = caller.house.clone();
+    let owner = Owner::open(caller, origin).await;
+    let result = owner.as_ref().map(|_| ()).map_err(Clone::clone);
+    house.tell(server::Event::Opened { thread, generation, result });
+    let Ok(mut owner) = owner else { return };
+    owner.start_eager();
+    owner.serve(&mut inbox).await;
+    owner.end().await;
+    // Requests that came after the stop answer by being dropped.
+    inbox.close();
+    while inbox.try_recv().is_ok() {}
+    house.tell(server::Event::Stopped { thread, generation });
+}
+
+impl Owner {
+    async fn open(mut caller: Caller, origin: Origin) -> Result<Self, server::OpenError> {
+        let (thread, generation) = (caller.thread, caller.generation);
+        let store = caller.shared.store.clone();
+        let (meta, log) = match origin {
+            Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory()),
+            Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation, Seq(0))),
+            Origin::Saved => {
+                let row = store.claim(thread, generation).await.map_err(|error| match error {
+                    ClaimError::NotFound(_) => server::OpenError::NotFound,
+                    ClaimError::Archived(_) => server::OpenError::Archived,
+                    ClaimError::Owned { pid, .. } => server::OpenError::Owned { pid },
+                    ClaimError::Store(error) => server::OpenError::Failed(error.to_string()),
+                })?;
+                (Meta::from_row(&row), Log::stored(store, thread, generation, row.head))
+            }
+        };
+        caller.folder = PathBuf::from(&meta.cwd);
+        let machine = Thread::new(thread);
+        caller.shared.statuses.set(thread, machine.status());
+        Ok(Self {
+            caller,
+            machine,
+            meta,
+            log,
+            subscribers: BTreeMap::new(),
+            tickets: HashMap::new(),
+            saying: None,
+            tools: JoinSet::new(),
+            errands: JoinSet::new(),
+        })
+    }
+
+    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<ToThread>) {
+        loop {
+            tokio::select! {
+                // A client's word comes before the model's: an interrupt must not wait for a flood of text to end.
+                biased;
+                message = inbox.recv() => match message {
+                    None | Some(ToThread::Stop) => return,
+                    Some(message) => self.take(message).await,
+                },
+                Some(done) = self.tools.join_next() => match done {
+                    Ok((item, outcome)) => self.handle(Event::ToolDone { item, outcome }).await,
+                    // Given up with the turn; a panic has been reported by its thread and fails the turn's tool by name.
+                    Err(error) => tracing::debug!(%error, "a tool call was given up"),
+                },
+                Some(_) = self.errands.join_next() => {}
+                (call, says) = next(&mut self.saying) => {
+                    if matches!(says, Says::Completed | Says::Failed { .. }) {
+                        self.saying = None;
+                    }
+                    self.handle(Event::Model { call, says }).await;
+                }
+            }
+        }
+    }
+
+    /// Gives up what runs, and then the thread.
+    async fn end(mut self) {
+        self.saying = None;
+        self.tools.shutdown().await;
+        self.errands.shutdown().await;
+        self.log.release().await;
+    }
+
+    async fn take(&mut self, message: ToThread) {
+        match message {
+            ToThread::Attach { replier, how, subscription, replaces } => {
+                if let Some(old) = replaces {
+                    self.subscribers.remove(&old);
+                }
+                self.attach(replier, how, subscription).await;
+            }
+            ToThread::Detach { subscription } => {
+                self.subscribers.remove(&subscription);
+            }
+            ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
+            ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
+            ToThread::Notify(notification) => self.notify(&notification),
+            ToThread::ConfigChanged => self.start_eager(),
+            ToThread::Stop => {}
+        }
+    }
+
+    /// Answers with the thread as it is and subscribes: nothing happens to the thread in between (K5).
+    async fn attach(&mut self, replier: Replier, how: Attach, subscription: SubscriptionId) {
+        let outbox = replier.outbox().clone();
+        match how {
+            Attach::Start => {
+                replier.ok(&self.meta.to_response(self.machine.status(), Vec::new()));
+                let thread = Box::new(self.meta.to_wire(self.machine.status(), Vec::new()));
+                self.caller
+                    .shared
+                    .announce(&Notification::ThreadStarted(ThreadStartedNotification { thread }));
+            }
+            Attach::Resume { exclude_turns, over } => {
+                if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
+                    return replier.refuse(&RpcError::invalid_params(field, reason));
+                }
+                let turns = match self.turns().await {
+                    _ if exclude_turns => Vec::new(),
+                    Ok(turns) => turns,
+                    Err(message) => return replier.refuse(&RpcError::internal(message)),
+                };
+                self.apply(*over);
+                let started = self.meta.to_response(self.machine.status(), turns);
+                replier.ok(&ThreadResumeResponse {
+                    started,
+                    turns_backwards_cursor: None,
+                    items_backwards_cursor: None,
+                    subscription_id: Some(subscription.to_string()),
+                    replay: None,
+                });
+            }
+        }
+        self.subscribers.insert(subscription, outbox);
+    }
+
+    /// Sets what a request asks for; it holds from now on.
+    pub(super) fn apply(&mut self, over: Overrides) {
+        self.meta.apply(over);
+        self.caller.folder = PathBuf::from(&self.meta.cwd);
+    }
+
+    /// Every turn, the active one as far as it has come. The error is for people.
+    pub(super) async fn turns(&mut self) -> Result<Vec<Turn>, String> {
+        let active = self.machine.active_turn();
+        let records = self.log.read().await?;
+        let mut turns = turns(records, active.map(|turn| turn.id.as_str()));
+        if let Some(active) = active {
+            match turns.last_mut().filter(|turn| turn.id == active.id) {
+                Some(last) => *last = active.clone(),
+                None => turns.push(active.clone()),
+            }
+        }
+        Ok(turns)
+    }
+
+    async fn request(&mut self, ticket: Ticket, replier: Replier, request: OwnerRequest) {
+        match request {
+            OwnerRequest::TurnStart(params) => self.turn_start(ticket, replier, *params).await,
+            OwnerRequest::TurnSteer(params) => {
+                let active = self.machine.active_turn().map(|turn| turn.id.clone());
+                match active {
+                    None => replier.refuse(&RpcError::nothing_to_steer()),
+                    Some(active) if active != params.expected_turn_id => {
+                        replier.refuse(&RpcError::steer_mismatch(params.expected_turn_id, active));
+                    }
+                    Some(_) => {
+                        let (input, client_id) = (params.input, params.client_user_message_id);
+                        self.begin(ticket, replier, input, client_id).await;
+                    }
+                }
+            }
+            OwnerRequest::TurnInterrupt(params) => {
+                self.tickets.insert(ticket, replier);
+                self.handle(Event::Interrupt { ticket: Some(ticket), turn: Some(params.turn_id) }).await;
+            }
+            OwnerRequest::ToolCall(params) => {
+                let caller = self.caller.clone();
+                self.errands.spawn(async move { replier.with(caller.call(*params).await) });
+            }
+            OwnerRequest::Read { include_turns } => self.read(replier, include_turns).await,
+        }
+    }
+
+    async fn read(&mut self, replier: Replier, include_turns: bool) {
+        if include_turns && self.meta.ephemeral {
+            return replier.refuse(&RpcError::ephemeral_without_turns());
+        }
+        if include_turns && self.log.is_empty() {
+            return replier.refuse(&RpcError::not_materialized(self.meta.id, "includeTurns"));
+        }
+        let turns = if include_turns { self.turns().await } else { Ok(Vec::new()) };
+        let thread = turns.map(|turns| self.meta.to_wire(self.machine.status(), turns));
+        replier.with(thread.map(|thread| ThreadReadResponse { thread }).map_err(RpcError::internal));
+    }
+}
+
+/// The model's next word, for as long as it is being called.
+async fn next(saying: &mut Option<(u64, Saying)>) -> (u64, Says) {
+    match saying {
+        None => std::future::pending().await,
+        Some((call, words)) => {
+            let ended = || Says::Failed {
+                error: model_call::turn_error("the model's answer ended without an end".to_owned(), None),
+            };
+            (*call, words.next().await.unwrap_or_else(ended))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Calling tools: within a turn, and for `mcpServer/tool/call`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use verger_core::ids::{Generation, ThreadId};
+use verger_core::server::ServerName;
+use verger_core::thread::ToolOutcome;
+use verger_mcp::{CallError, Session, Tool};
+use verger_model::ToolSpec;
+use verger_wire::RpcError;
+use verger_wire::requests::{McpServerToolCallParams, McpServerToolCallResponse};
+use verger_wire::types::{AskForApproval, McpToolCallResult};
+
+use crate::config::McpServer;
+use crate::house::HouseHandle;
+use crate::shared::Shared;
+
+/// Who calls: everything that is needed to reach the helpers of one thread's scope.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) house: HouseHandle,
+    pub(crate) thread: ThreadId,
+    pub(crate) generation: Generation,
+    /// Where helpers start that have no folder of their own.
+    pub(crate) folder: PathBuf,
+}
+
+impl Caller {
+    pub(super) async fn session(&self, server: &ServerName) -> Result<Session, String> {
+        self.house.want(self.thread, self.generation, server.clone(), self.folder.clone()).await
+    }
+
+    fn definition(&self, server: &str) -> Result<(ServerName, Arc<McpServer>), RpcError> {
+        let name = ServerName::from(server);
+        let config = self.shared.config();
+        let definition = config.mcp_server(&name).ok_or_else(|| RpcError::unknown_mcp_server(server))?;
+        Ok((name, Arc::clone(definition)))
+    }
+
+    /// `mcpServer/tool/call`.
+    pub(super) async fn call(
+        &self,
+        params: McpServerToolCallParams,
+    ) -> Result<McpServerToolCallResponse, RpcError> {
+        let McpServerToolCallParams { server, tool, arguments, meta, .. } = params;
+        let (name, definition) = self.definition(&server)?;
+        let failed = |why: String| RpcError::tool_call_failed(&server, &tool, why);
+        let session = self.session(&name).await.map_err(failed)?;
+        let result = session.call(&tool, arguments, meta, definition.tool_timeout()).await;
+        let result = result.map_err(|error| failed(self.explain(&error)))?;
+        serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
+    }
+
+    /// A call that the model asked for. The error is for the model and for people.
+    pub(super) async fn call_in_turn(
+        &self,
+        server: &str,
+        tool: &str,
+        arguments: Value,
+        policy: Policy,
+    ) -> Result<ToolOutcome, String> {
+        if server.is_empty() {
+            return Err(format!("there is no tool '{tool}'"));
+        }
+        let (name, definition) = self.definition(server).map_err(|error| error.message)?;
+        let session = self.session(&name).await?;
+        let known = session.tools().iter().find(|known| known.name == tool).cloned();
+        if let Some(known) = known
+            && !policy.allows(&known)
+        {
+            return Err(format!(
+                "tool '{tool}' of server '{server}' may change things and needs approval, which this version cannot ask for \
+                 yet; set approval_policy = \"never\" to let tools run without"
+            ));
+        }
+        let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
+        let result = session.call(tool, arguments, None, definition.tool_timeout()).await;
+        outcome(result.map_err(|error| self.explain(&error))?)
+    }
+
+    fn explain(&self, error: &CallError) -> String {
+        error.to_string()
+    }
+
+    /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that
+    /// cannot be started has no tools, which its `mcpServer/startupStatus/updated` has told.
+    pub(super) async fn offered(&self) -> Vec<ToolSpec> {
+        let config = self.shared.config();
+        let lists = config.enabled_servers().map(|(name, definition)| async move {
+            let tools = match self.shared.catalog.get(name, definition) {
+                Some(tools) => tools,
+                None => self.session(name).await.map(|session| session.tools()).unwrap_or_default(),
+            };
+            (name, tools)
+        });
+        let lists = futures_util::future::join_all(lists).await;
+        lists.iter().flat_map(|(name, tools)| tools.iter().map(|tool| spec(name, tool))).collect()
+    }
+}
+
+/// Whether a tool may run without asking anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// It may.
+    Free,
+    /// Only if it says of itself that it changes nothing.
+    ReadOnly,
+}
+
+impl Policy {
+    /// `offline` calls only what the user typed, so that nobody need be asked.
+    pub(super) fn of(policy: AskForApproval, is_offline: bool) -> Self {
+        if is_offline || policy == AskForApproval::Never { Self::Free } else { Self::ReadOnly }
+    }
+
+    fn allows(self, tool: &Tool) -> bool {
+        self == Self::Free || tool.hints.read_only == Some(true)
+    }
+}
+
+fn spec(server: &ServerName, tool: &Tool) -> ToolSpec {
+    ToolSpec {
+        server: server.to_string(),
+        tool: tool.name.clone(),
+        description: tool.description.clone().unwrap_or_default(),
+        input_schema: tool.input_schema().clone(),
+    }
+}
+
+fn outcome(result: Value) -> Result<ToolOutcome, String> {
+    let is_error = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
+    let result: McpToolCallResult =
+        serde_json::from_value(result).map_err(|cause| format!("its result is not readable: {cause}"))?;
+    Ok(ToolOutcome { result, is_error })
+}

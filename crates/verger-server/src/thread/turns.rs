@@ -1,0 +1,190 @@
+//! Turns: how the owner begins one, and carries out what its machine decides.
+
+use uuid::Uuid;
+use verger_core::ids::{Ticket, TurnId};
+use verger_core::server;
+use verger_core::thread::{Effect, Event, Reply};
+use verger_model::WireApi;
+use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse};
+use verger_wire::types::{ThreadStatus, UserInput};
+use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
+
+use super::owner::Owner;
+use super::tools::Policy;
+use super::{context, model_call};
+use crate::config::Start;
+use crate::meta::Overrides;
+use crate::outbox;
+use crate::replier::Replier;
+
+/// How much of the first message a list shows, in characters.
+const PREVIEW: usize = 160;
+
+impl Owner {
+    pub(super) async fn turn_start(&mut self, ticket: Ticket, replier: Replier, params: TurnStartParams) {
+        let TurnStartParams {
+            input,
+            client_user_message_id,
+            model,
+            cwd,
+            approval_policy,
+            sandbox_policy,
+            ..
+        } = params;
+        let over = Overrides { cwd, model, approval_policy, sandbox: sandbox_policy, ..Overrides::default() };
+        if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
+            replier.refuse(&RpcError::invalid_params(field, reason));
+            // The house counts on hearing of every request that might have begun a turn.
+            return self.handle(Event::NotBegun).await;
+        }
+        self.apply(over);
+        self.begin(ticket, replier, input, client_user_message_id).await;
+    }
+
+    pub(super) async fn begin(
+        &mut self,
+        ticket: Ticket,
+        replier: Replier,
+        input: Vec<UserInput>,
+        client_id: Option<String>,
+    ) {
+        if self.meta.preview.is_empty() {
+            self.meta.preview = preview(&input);
+        }
+        self.meta.updated_at = self.caller.shared.clock.unix_sec();
+        self.tickets.insert(ticket, replier);
+        let turn = TurnId(Uuid::now_v7());
+        self.handle(Event::Begin { ticket, turn, input, client_id }).await;
+    }
+
+    /// Lets the machine decide, and carries out its effects in order.
+    pub(super) async fn handle(&mut self, event: Event) {
+        let at = self.caller.shared.clock.unix_ms();
+        self.machine.handle(at, event);
+        while let Some(effect) = self.machine.poll_effect() {
+            self.obey(at, effect).await;
+        }
+    }
+
+    async fn obey(&mut self, at: i64, effect: Effect) {
+        match effect {
+            Effect::Append(records) => {
+                let was_empty = self.log.is_empty();
+                match self.log.append(records, &self.meta).await {
+                    Ok(()) if was_empty => self.materialized(),
+                    Ok(()) => {}
+                    Err(message) => {
+                        tracing::error!(thread = %self.meta.id, message, "a record was not kept");
+                        self.machine.handle(at, Event::AppendFailed { message });
+                    }
+                }
+            }
+            Effect::Notify(notification) => self.notify(&notification),
+            Effect::Status(status) => self.tell_status(status),
+            Effect::Reply { ticket, reply } => {
+                let Some(replier) = self.tickets.remove(&ticket) else { return };
+                match reply {
+                    Reply::Turn(turn) => replier.ok(&TurnStartResponse { turn: *turn }),
+                    Reply::Interrupted => replier.ok(&Empty {}),
+                }
+            }
+            Effect::Refuse { ticket, error } => {
+                if let Some(replier) = self.tickets.remove(&ticket) {
+                    replier.refuse(&error);
+                }
+            }
+            Effect::CallModel { call } => self.call_model(call).await,
+            Effect::CancelModel => self.saying = None,
+            Effect::CallTool { item, server, tool, arguments } => {
+                let caller = self.caller.clone();
+                let policy = Policy::of(self.meta.settings.approval_policy, self.is_offline());
+                self.tools.spawn(async move {
+                    let outcome = caller.call_in_turn(&server, &tool, arguments, policy).await;
+                    (item, outcome)
+                });
+            }
+            Effect::CancelTools => self.tools.shutdown().await,
+            Effect::Idle { seen } => {
+                let (thread, generation) = (self.caller.thread, self.caller.generation);
+                self.caller.house.tell(server::Event::Idle { thread, generation, seen });
+            }
+        }
+    }
+
+    fn materialized(&self) {
+        let (thread, generation) = (self.caller.thread, self.caller.generation);
+        if !self.meta.ephemeral {
+            self.caller.house.tell(server::Event::Materialized { thread, generation });
+        }
+    }
+
+    pub(super) fn notify(&self, notification: &Notification) {
+        if self.subscribers.is_empty() {
+            return;
+        }
+        let event = outbox::Event::new(notification, self.caller.shared.clock.unix_ms());
+        for outbox in self.subscribers.values() {
+            outbox.event(&event);
+        }
+    }
+
+    fn tell_status(&self, status: ThreadStatus) {
+        let shared = &self.caller.shared;
+        shared.statuses.set(self.meta.id, status.clone());
+        let thread_id = self.meta.id.to_string();
+        let changed = ThreadStatusChangedNotification { thread_id, status };
+        shared.announce(&Notification::ThreadStatusChanged(changed));
+    }
+
+    fn is_offline(&self) -> bool {
+        let config = self.caller.shared.config();
+        config.model_providers.get(&self.meta.model_provider).is_some_and(|p| p.wire_api == WireApi::Offline)
+    }
+
+    async fn call_model(&mut self, call: u64) {
+        let config = self.caller.shared.config();
+        let provider = config.model_providers.get(&self.meta.model_provider).cloned();
+        let saying = match (provider, self.turns().await) {
+            (Some(provider), Ok(turns)) => {
+                let input = context::input(&turns);
+                let model = self.meta.model.clone();
+                let settings = &self.meta.settings;
+                let instructions = [&settings.base_instructions, &settings.developer_instructions];
+                let instructions =
+                    instructions.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n\n");
+                model_call::call(self.caller.clone(), provider, model, instructions, input)
+            }
+            (None, _) => {
+                let provider = &self.meta.model_provider;
+                model_call::failed(format!(
+                    "no model provider '{provider}' is configured any more; add [model_providers.{provider}] to the config"
+                ))
+            }
+            (_, Err(message)) => model_call::failed(message),
+        };
+        self.saying = Some((call, saying));
+    }
+
+    /// Starts the helpers that start with their thread. One that is running already is left alone.
+    pub(super) fn start_eager(&mut self) {
+        let config = self.caller.shared.config();
+        for (server, _) in config.enabled_servers().filter(|(_, server)| server.start == Start::Eager) {
+            let (caller, server) = (self.caller.clone(), server.clone());
+            self.errands.spawn(async move {
+                // How it went is told by `mcpServer/startupStatus/updated`.
+                if let Err(error) = caller.session(&server).await {
+                    tracing::debug!(error, "an eager helper did not start");
+                }
+            });
+        }
+    }
+}
+
+/// The beginning of what the user said.
+fn preview(input: &[UserInput]) -> String {
+    let text = input.iter().find_map(|input| match input {
+        UserInput::Text { text, .. } => Some(text.trim()),
+        _ => None,
+    });
+    text.unwrap_or_default().chars().take(PREVIEW).collect()
+}

@@ -1,0 +1,126 @@
+//! `verger ps`: what runs in this home.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use verger_reaper::{LiveRun, live_runs};
+use verger_server::RunFile;
+use verger_wire::requests::PsResponse;
+
+use crate::cli::PsArgs;
+use crate::client::Client;
+use crate::serve::{Failure, home};
+
+pub(crate) fn ps(args: &PsArgs) -> Result<(), Failure> {
+    let home = home()?;
+    let runs = if home.state.join("runs").is_dir() { live_runs(&home.state)? } else { Vec::new() };
+    if runs.is_empty() {
+        println!("no server runs in {}; start one with `verger serve`", home.state.display());
+        return Ok(());
+    }
+    let token = std::fs::read_to_string(home.token_file()).ok();
+    let token = token.as_deref().map(str::trim);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for run in runs {
+        let Some(serving) = RunFile::read(&run.dir) else {
+            println!("server {} (pid {}) does not serve yet", run.id, run.pid);
+            continue;
+        };
+        let picture = runtime.block_on(picture(&serving, token));
+        match picture {
+            Ok(picture) if args.json => println!("{}", serde_json::to_string(&picture)?),
+            Ok(picture) => print!("{}", table(&picture, &serving)),
+            // Each server stands for itself: one that does not answer must not hide the others.
+            Err(error) => println!("server {} (pid {}) does not answer: {error}", short(&run), run.pid),
+        }
+    }
+    Ok(())
+}
+
+fn short(run: &LiveRun) -> &str {
+    run.id.get(..8).unwrap_or(&run.id)
+}
+
+async fn picture(serving: &RunFile, token: Option<&str>) -> Result<PsResponse, Failure> {
+    let mut client = Client::connect(&format!("ws://{}", serving.address), token).await?;
+    let picture = client.call("verger/ps", json!({})).await?;
+    client.close().await;
+    Ok(serde_json::from_value(picture)?)
+}
+
+/// The picture as a person reads it.
+pub(crate) fn table(ps: &PsResponse, serving: &RunFile) -> String {
+    let server = &ps.server;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    writeln!(
+        out,
+        "verger {} (pid {}) on ws://{}, up {}, containment {}, {} connection(s)",
+        server.version,
+        server.pid,
+        serving.address,
+        duration(server.uptime_sec),
+        serde_name(&server.level),
+        ps.connections,
+    )
+    .ok();
+    if let Some(reason) = &server.level_reason {
+        writeln!(out, "  not cgroup: {reason}").ok();
+    }
+    let threads = ps.threads.iter().map(|thread| {
+        let status = serde_json::to_value(&thread.status).unwrap_or_default();
+        let status = status["type"].as_str().unwrap_or("?").to_owned();
+        [thread.id.clone(), status, thread.subscribers.to_string(), thread.preview.chars().take(40).collect()]
+    });
+    columns(&mut out, ["THREAD", "STATUS", "SUBSCRIBERS", "PREVIEW"], threads.collect());
+    let helpers = ps.helpers.iter().map(|helper| {
+        [
+            format!("{}#{}", helper.server, helper.id),
+            serde_name(&helper.state),
+            helper.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            helper.processes.to_string(),
+            format!("{:.1} MB", bytes_as_mb(helper.rss_bytes)),
+            duration(helper.uptime_sec),
+            serde_name(&helper.level),
+            if helper.strays > 0 { format!("leaky ({})", helper.strays) } else { String::new() },
+            helper.scope.clone(),
+        ]
+    });
+    let heads = ["HELPER", "STATE", "PID", "PROCS", "RSS", "AGE", "LEVEL", "LEAKY", "THREAD"];
+    columns(&mut out, heads, helpers.collect());
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "megabytes with one decimal, for people")]
+fn bytes_as_mb(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn serde_name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+fn columns<const N: usize>(out: &mut String, heads: [&str; N], rows: Vec<[String; N]>) {
+    if rows.is_empty() {
+        writeln!(out, "  no {}s", heads[0].to_lowercase()).ok();
+        return;
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([heads[column].len()]).max().unwrap_or_default()
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let heads = heads.map(str::to_owned);
+    for row in std::iter::once(&heads).chain(&rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end()).ok();
+    }
+}
