@@ -28,7 +28,7 @@ impl Models {
         Self::default()
     }
 
-    /// Asks `provider`, and yields its answer as it comes, in the order that [`ModelEvent`] describes. Nothing happens
+    /// Asks `provider`, and yields its answer as it comes, in the order that [`ModelEvent`] describes. Nothing is sent
     /// before the first poll. The stream ends after [`ModelEvent::Completed`] or after its one error, and never
     /// buffers: it reads no faster than it is polled. Dropping it closes the connection, which is how a turn is
     /// interrupted.

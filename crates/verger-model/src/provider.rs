@@ -39,7 +39,7 @@ pub struct ProviderConfig {
 pub enum WireApi {
     /// `POST {base_url}/responses`, streamed.
     Responses,
-    /// No network at all: see [`offline`](crate::offline).
+    /// No network at all: it repeats what it is told, and `/call SERVER TOOL {json}` as the last line calls that tool.
     Offline,
 }
 

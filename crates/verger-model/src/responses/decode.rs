@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 use super::said::Said;
 use crate::event::{ModelEvent, OutputId, Reasoning, Usage};
 
+const ITEM_DONE: &str = "response.output_item.done";
+
 /// How an answer fails from within its stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
@@ -120,7 +122,7 @@ impl Decoder {
                     self.delta(id, delta, out);
                 }
             }
-            "response.output_item.done" => {
+            ITEM_DONE => {
                 if let Some(item) = event.item {
                     self.item(parse(item.get())?, out)?;
                 }
@@ -145,6 +147,24 @@ impl Decoder {
             other => tracing::trace!(kind = other, "event passed over"),
         }
         Ok(())
+    }
+
+    /// Whether the rest of a large event can be dropped, going by its head: it closes a text that came in deltas.
+    pub(super) fn knows_rest(&self, head: &str) -> bool {
+        let of_text = names(head, "type", "response.output_text.done")
+            || names(head, "type", "response.content_part.done")
+            || (names(head, "type", ITEM_DONE) && names(head, "type", "message"));
+        let id = if names(head, "type", ITEM_DONE) { "id" } else { "item_id" };
+        of_text && self.open.iter().any(|open| names(head, id, open))
+    }
+
+    /// Reads an event that was cut because [`knows_rest`](Self::knows_rest) said so.
+    pub(super) fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>) {
+        if names(head, "type", ITEM_DONE)
+            && let Some(at) = self.open.iter().position(|open| names(head, "id", open))
+        {
+            out.push_back(ModelEvent::TextDone { id: self.open.remove(at) });
+        }
     }
 
     fn delta(&mut self, id: Option<&str>, delta: String, out: &mut VecDeque<ModelEvent>) {
@@ -226,6 +246,12 @@ impl From<WireUsage> for ModelEvent {
             total_tokens: usage.total_tokens.unwrap_or(usage.input_tokens + usage.output_tokens),
         })
     }
+}
+
+/// Whether JSON that is not whole has this field somewhere. Within somebody's text its quotes would be escaped, so that
+/// it is not found there.
+fn names(head: &str, key: &str, value: &str) -> bool {
+    [":", ": "].iter().any(|colon| head.contains(&format!("\"{key}\"{colon}\"{value}\"")))
 }
 
 /// The texts of an item's content parts.

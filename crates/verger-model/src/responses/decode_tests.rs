@@ -121,3 +121,29 @@ fn each_kind_of_failure_is_told() {
 
     assert!(matches!(decode(&["<html>"]).1, Err(Fault::Unreadable(_))));
 }
+
+#[test]
+fn the_rest_of_an_event_is_known_only_if_it_closes_a_text_that_came_in_deltas() {
+    let closing = [
+        r#"data: {"type":"response.output_text.done","item_id":"m","text":"aaa"#,
+        r#"data: {"type": "response.content_part.done", "item_id": "m", "part": {"text": "aaa"#,
+        r#"data: {"type":"response.output_item.done","item":{"id":"m","type":"message","content":[{"text":"aaa"#,
+    ];
+    let needed = [
+        r#"data: {"type":"response.output_item.done","item":{"type":"function_call","arguments":"\"type\":\"message\""#,
+        r#"data: {"type":"response.output_item.done","item":{"id":"other","type":"message","content":[{"text":"aaa"#,
+        r#"data: {"type":"response.completed","response":{"id":"m","output":[{"type":"message","content":[{"text":"aaa"#,
+        r#"data: {"type":"response.output_text.delta","item_id":"m","delta":"\"type\":\"response.output_text.done\""#,
+    ];
+    let (mut decoder, mut out) = (Decoder::default(), VecDeque::new());
+    assert!(!closing.iter().any(|head| decoder.knows_rest(head)));
+    decoder.read(r#"{"type":"response.output_text.delta","item_id":"m","delta":"aaa"}"#, &mut out).unwrap();
+    assert!(closing.iter().all(|head| decoder.knows_rest(head)));
+    assert!(!needed.iter().any(|head| decoder.knows_rest(head)));
+
+    out.clear();
+    decoder.read_head(closing[0], &mut out);
+    assert!(out.is_empty());
+    decoder.read_head(closing[2], &mut out);
+    assert_eq!(out, [ModelEvent::TextDone { id: "m".into() }]);
+}

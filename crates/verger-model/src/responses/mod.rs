@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::clients::Clients;
 use crate::error::ModelError;
 use crate::event::ModelEvent;
+use crate::frame::Event;
 use crate::provider::ProviderConfig;
 use crate::request::ModelRequest;
 use crate::retry;
@@ -100,7 +101,10 @@ impl Answer {
             }
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Asking(wait) => {
-                    sleep(wait).await;
+                    // Even a sleep of nothing lasts until the timer's next millisecond.
+                    if !wait.is_zero() {
+                        sleep(wait).await;
+                    }
                     self.decoder = Decoder::default();
                     self.state = match self.endpoint.post(&self.clients).await {
                         Ok(events) => State::Reading(events),
@@ -118,8 +122,13 @@ impl Answer {
     async fn read(&mut self, mut events: SseEvents) -> State {
         let provider = || self.endpoint.provider.id.clone();
         while self.ready.is_empty() {
-            let error = match events.next().await {
-                Ok(Some(data)) => match self.decoder.read(&data, &mut self.ready) {
+            let decoder = &self.decoder;
+            let error = match events.next(|head| decoder.knows_rest(head)).await {
+                Ok(Some(Event::Head(head))) => {
+                    self.decoder.read_head(&head, &mut self.ready);
+                    continue;
+                }
+                Ok(Some(Event::Whole(data))) => match self.decoder.read(&data, &mut self.ready) {
                     Ok(()) => continue,
                     Err(Fault::Failed(said)) => {
                         let message = self.endpoint.clean(said.message);
@@ -134,7 +143,9 @@ impl Answer {
                 },
                 Err(SseError::BrokenOff(cause)) => ModelError::BrokenOff { provider: provider(), cause },
                 Err(SseError::Silent(limit)) => ModelError::Silent { provider: provider(), limit },
-                Err(SseError::Unreadable(cause)) => ModelError::Unreadable { provider: provider(), cause },
+                Err(SseError::Unreadable(cause)) => {
+                    ModelError::Unreadable { provider: provider(), cause: cause.to_string() }
+                }
             };
             return State::Failing(error, true);
         }

@@ -23,7 +23,7 @@ pub(super) async fn play(script: Script, to: &mut Output) -> io::Result<bool> {
         _ => {}
     }
     to.begin().await?;
-    event(to, json!({"type": "response.created", "response": {"id": "resp"}})).await?;
+    event(to, "response.created", json!({"response": {"id": "resp"}})).await?;
     match script {
         Script::Text { n, text, size, delay } => {
             let mut whole = String::new();
@@ -49,11 +49,11 @@ pub(super) async fn play(script: Script, to: &mut Output) -> io::Result<bool> {
             if let Some(namespace) = namespace {
                 item["namespace"] = namespace.into();
             }
-            event(to, json!({"type": "response.output_item.done", "output_index": 0, "item": item})).await?;
+            event(to, "response.output_item.done", json!({"output_index": 0, "item": item})).await?;
         }
         Script::Abort { code } => {
             let error = json!({"code": code, "message": "told to abort"});
-            event(to, json!({"type": "response.failed", "response": {"id": "resp", "error": error}})).await?;
+            event(to, "response.failed", json!({"response": {"id": "resp", "error": error}})).await?;
             return to.end().await;
         }
         Script::Drop { after } => {
@@ -68,12 +68,12 @@ pub(super) async fn play(script: Script, to: &mut Output) -> io::Result<bool> {
             say(to, "half".into()).await?;
             let details = json!({"reason": "max_output_tokens"});
             let response = json!({"id": "resp", "incomplete_details": details, "usage": usage()});
-            event(to, json!({"type": "response.incomplete", "response": response})).await?;
+            event(to, "response.incomplete", json!({"response": response})).await?;
             return to.end().await;
         }
         Script::NotFound | Script::Fail { .. } => unreachable!("answered above, without a stream"),
     }
-    event(to, json!({"type": "response.completed", "response": {"id": "resp", "usage": usage()}})).await?;
+    event(to, "response.completed", json!({"response": {"id": "resp", "usage": usage()}})).await?;
     to.end().await
 }
 
@@ -95,25 +95,26 @@ fn usage() -> Value {
 
 async fn begin_message(to: &mut Output) -> io::Result<()> {
     let item = json!({"type": "message", "role": "assistant", "id": "msg", "content": []});
-    event(to, json!({"type": "response.output_item.added", "output_index": 0, "item": item})).await
+    event(to, "response.output_item.added", json!({"output_index": 0, "item": item})).await
 }
 
 async fn say(to: &mut Output, delta: String) -> io::Result<()> {
-    let event_type = "response.output_text.delta";
-    event(
-        to,
-        json!({"type": event_type, "item_id": "msg", "output_index": 0, "content_index": 0, "delta": delta}),
-    )
-    .await
+    let rest = json!({"item_id": "msg", "output_index": 0, "content_index": 0, "delta": delta});
+    event(to, "response.output_text.delta", rest).await
 }
 
 async fn end_message(to: &mut Output, text: &str) -> io::Result<()> {
+    // Written by hand, as the order of fields matters to a reader that wants to skip the text.
     let content = json!([{"type": "output_text", "text": text, "annotations": []}]);
-    let item = json!({"type": "message", "role": "assistant", "id": "msg", "content": content});
-    event(to, json!({"type": "response.output_item.done", "output_index": 0, "item": item})).await
+    let item = format!(r#"{{"id":"msg","type":"message","role":"assistant","content":{content}}}"#);
+    send(to, "response.output_item.done", &format!(r#""output_index":0,"item":{item}}}"#)).await
 }
 
-async fn event(to: &mut Output, event: Value) -> io::Result<()> {
-    let kind = event["type"].as_str().unwrap_or_default();
-    to.chunk(&format!("event: {kind}\ndata: {event}\n\n")).await
+async fn event(to: &mut Output, kind: &str, rest: Value) -> io::Result<()> {
+    send(to, kind, rest.to_string().trim_start_matches('{')).await
+}
+
+/// An event of this kind, its type in front as providers write it, and the fields that follow.
+async fn send(to: &mut Output, kind: &str, rest: &str) -> io::Result<()> {
+    to.chunk(&format!("event: {kind}\ndata: {{\"type\":\"{kind}\",{rest}\n\n")).await
 }

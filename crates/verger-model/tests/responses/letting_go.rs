@@ -1,0 +1,73 @@
+//! What happens to the connection: kept for the next request, closed on silence and when nobody listens.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use verger_model::{ModelError, Models, ProviderConfig};
+use verger_testkit::fake_model::FakeModel;
+
+use crate::hearing::{LIMIT, asking, hear, provider};
+
+#[tokio::test]
+async fn silence_has_a_limit() {
+    let fake = FakeModel::start().unwrap();
+    let hasty = ProviderConfig { stream_idle_timeout: Duration::from_millis(100), ..provider(&fake) };
+    let start = Instant::now();
+    let error = hear(&Models::new(), &hasty, asking("SLEEP s=600")).await.error();
+    assert!(matches!(error, ModelError::Silent { .. }), "{error}");
+    assert!(error.to_string().contains("0.1 s"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    timeout(LIMIT, fake.wait_until(|counts| counts.abandoned == 1)).await.expect("the connection stays open");
+
+    // Before the answer's head as well: the kernel takes this connection, and nobody looks at it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let error = hear(&Models::new(), &ProviderConfig { base_url, ..hasty }, asking("hello")).await.error();
+    assert!(matches!(error, ModelError::Silent { .. }), "{error}");
+
+    // The limit is on silence, not on the answer: this one takes four times as long.
+    let hasty = ProviderConfig { stream_idle_timeout: Duration::from_millis(500), ..provider(&fake) };
+    assert!(hear(&Models::new(), &hasty, asking("STREAM n=20 delay_ms=100")).await.is_complete());
+}
+
+#[tokio::test]
+async fn dropping_the_stream_closes_the_connection() {
+    let fake = FakeModel::start().unwrap();
+    let models = Models::new();
+    let mut stream = Box::pin(models.stream(&provider(&fake), asking("STREAM n=2 delay_ms=600000")));
+    timeout(LIMIT, stream.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(fake.counts().abandoned, 0);
+    drop(stream);
+    timeout(LIMIT, fake.wait_until(|counts| counts.abandoned == 1)).await.expect("the connection stays open");
+}
+
+#[tokio::test]
+async fn dropping_the_stream_before_the_answer_began_closes_the_connection() {
+    // It takes the request and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let provider = ProviderConfig::responses("p", format!("http://{}/v1", listener.local_addr().unwrap()));
+    let mut stream = Box::pin(Models::new().stream(&provider, asking("hello")));
+    let (mut socket, _) = tokio::select! {
+        accepted = listener.accept() => accepted.unwrap(),
+        _ = stream.next() => panic!("nobody has answered"),
+    };
+    drop(stream);
+    let mut all = Vec::new();
+    let end = socket.read_to_end(&mut all);
+    timeout(LIMIT, end).await.expect("the connection stays open").unwrap();
+}
+
+#[tokio::test]
+async fn one_connection_serves_one_request_after_another() {
+    let fake = FakeModel::start().unwrap();
+    let models = Models::new();
+    for _ in 0..20 {
+        assert!(hear(&models, &provider(&fake), asking("hello")).await.is_complete());
+    }
+    let counts = fake.counts();
+    assert_eq!(counts.requests, 20);
+    assert!(counts.connections <= 3, "{counts:?}");
+}

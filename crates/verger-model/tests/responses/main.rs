@@ -1,0 +1,7 @@
+//! The Responses API over real sockets, against the fake model.
+
+mod answers;
+mod attempts;
+mod hearing;
+mod letting_go;
+mod refusals;
