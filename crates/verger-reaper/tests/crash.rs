@@ -132,7 +132,13 @@ fn a_stopped_shim_is_woken_by_the_sweep_and_finishes() {
     daemon.kill();
     assert!(tag.alive().values().any(|line| line.contains(" sit")));
     let run = Run::begin(state.path()).unwrap();
+    let begun = house::now();
     sweep(state.path(), &run).unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "it was not woken but outwaited: {:?}",
+        begun.elapsed()
+    );
     // Even the naked one: its shim was there to know it.
     assert_eq!(tag.alive(), BTreeMap::new());
     run.end().unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use house::{House, kill, now, options};
-use verger_reaper::{Gone, Level, Stop};
+use verger_reaper::{Exit, Gone, Level, Options, Stop};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
@@ -142,13 +142,19 @@ async fn a_helper_that_kills_its_shim_is_followed_by_its_orphans() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_killed_shim_does_not_touch_its_neighbours() {
     let house = House::open(options());
-    let neighbour = house.spawn("naked", None).await.unwrap();
+    let elder = house.spawn("naked", None).await.unwrap();
     let before = house.tag.alive();
     let killer = house.spawn("shim-killer", None).await.unwrap();
+    let of_killer = house.tag.alive().into_keys().filter(|pid| !before.contains_key(pid)).collect::<Vec<_>>();
+    // Younger than the killer, as its orphans are.
+    let younger = house.spawn("naked", None).await.unwrap();
+    let mut expected = house.tag.alive();
+    expected.retain(|pid, _| !of_killer.contains(pid));
     provoke(&killer);
     killer.custody.gone().await.unwrap();
-    assert_eq!(house.tag.alive(), before);
-    drop(neighbour);
+    assert_eq!(house.tag.alive(), expected);
+    assert_eq!(house.reaper.list().len(), 2);
+    drop((elder, younger));
     house.close().await;
 }
 
@@ -182,5 +188,41 @@ async fn a_kill_cuts_an_orderly_stop_short() {
     helper.custody.stop(Stop::Orderly);
     helper.custody.stop(Stop::Kill);
     helper.custody.gone().await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn term_reaches_the_whole_tree_and_even_the_stopped() {
+    let house = House::open(options());
+    for level in house.levels() {
+        for shape in ["obedient", "stopped"] {
+            let mut spec = house.spec(shape, Some(level));
+            spec.graces.term = Duration::from_secs(3600);
+            let mut helper = house.reaper.spawn(spec).await.unwrap();
+            assert_eq!(house::line(&mut helper).await, "ready");
+            helper.custody.stop(Stop::Orderly);
+            let gone = helper.custody.gone().await.unwrap();
+            assert_eq!((gone.exit, gone.strays), (Some(Exit::Signal(15)), 0), "{shape}");
+        }
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shim_that_was_stopped_is_woken_when_it_is_needed() {
+    let house = House::open(Options { shim_limit: Duration::from_secs(3600), ..options() });
+    for leader_first in [false, true] {
+        let helper = house.spawn("naked", Some(Level::Shim)).await.unwrap();
+        let shim = house::pidfd(house.reaper.list()[0].shim_pid).unwrap();
+        rustix::process::pidfd_send_signal(&shim, rustix::process::Signal::STOP).unwrap();
+        if leader_first {
+            kill(helper.custody.pid());
+        } else {
+            helper.custody.stop(Stop::Kill);
+        }
+        helper.custody.leader_exited().await;
+        helper.custody.gone().await.unwrap();
+        assert_eq!(house.tag.alive(), BTreeMap::new());
+    }
     house.close().await;
 }

@@ -29,6 +29,12 @@ fn main() {
     match shape {
         "good" => {}
         "stubborn" => sit(),
+        // Deaf to its stdin, but they go when they are told to.
+        "obedient" => {
+            in_child(|| rest());
+            ready();
+            rest()
+        }
         // A leader that does no more than wait for its child, as npx and uvx do.
         "wrapper" => in_child(sit_quietly),
         "grandchild" => in_child(sit_quietly),
