@@ -168,16 +168,29 @@ async fn the_servers_own_requests_are_answered_or_declined() {
 #[tokio::test]
 async fn a_server_that_asks_and_never_reads_costs_bounded_memory_and_blocks_nobody() {
     let (session, mut peer) = connected(&["t"]).await;
-    let call = session.call("t", None, None, LONG);
     let play = async {
         let call = peer.expect("tools/call").await;
-        // Far more replies than the pipe and the queue hold together.
         for n in 0..20_000 {
             peer.send(json!({ "jsonrpc": "2.0", "id": n, "method": "ping" })).await;
         }
         peer.answer(&call, json!({})).await;
     };
-    assert_eq!(tokio::join!(call, play).0, Ok(json!({})));
+    assert_eq!(tokio::join!(session.call("t", None, None, LONG), play).0, Ok(json!({})));
+    // What was kept for it: 64 kB in the pipe, a line half-way, and the queue.
+    let count_replies = async {
+        let mut replies = 0;
+        loop {
+            let message = peer.next().await.expect("stdin is open");
+            if message["method"] == "tools/call" {
+                peer.answer(&message, json!({})).await;
+                return replies;
+            }
+            replies += 1;
+        }
+    };
+    let (call, replies) = tokio::join!(session.call("t", None, None, LONG), count_replies);
+    assert_eq!(call, Ok(json!({})));
+    assert!((1..2_000).contains(&replies), "{replies} replies were kept");
 }
 
 #[tokio::test]

@@ -88,6 +88,25 @@ async fn a_call_dropped_before_it_was_written_is_never_sent() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_before_its_question_is_no_answer() {
+    let (mut peer, ends) = pair(1);
+    let (session, ()) = tokio::join!(ends.connect(), peer.welcome(&["t"]));
+    let session = session.expect("the peer is polite");
+    let play = async {
+        tokio::task::yield_now().await;
+        // Ids count up: initialize was 1, tools/list 2. The first call is half-way out, the second is not begun.
+        peer.send(json!({ "jsonrpc": "2.0", "id": 4, "result": { "guessed": true } })).await;
+        for _ in 0..2 {
+            let call = peer.expect("tools/call").await;
+            peer.answer(&call, json!({ "id": call["id"] })).await;
+        }
+    };
+    let (first, second) = (session.call("t", None, None, LONG), session.call("t", None, None, LONG));
+    let (first, second, ()) = tokio::join!(first, second, play);
+    assert_eq!((first, second), (Ok(json!({ "id": 3 })), Ok(json!({ "id": 4 }))));
+}
+
+#[tokio::test]
 async fn a_death_fails_what_was_sent_and_refuses_what_comes_after() {
     let (session, mut peer) = connected(&["t"]).await;
     let play = async {
