@@ -115,6 +115,7 @@ pub struct Unproven {
 
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
+        Stage::Setup => "setting up its supervisor",
         Stage::Stdio => "stdio",
         Stage::Fork => "fork",
         Stage::Chdir => "chdir",
@@ -124,6 +125,9 @@ fn stage_name(stage: Stage) -> &'static str {
 
 fn exec_hint(stage: Stage, source: &io::Error) -> &'static str {
     match (stage, source.raw_os_error()) {
+        (Stage::Setup, Some(code)) if code == rustix::io::Errno::BUSY.raw_os_error() => {
+            "; verger_shim::main has to be called before this program starts threads, so before #[tokio::main]"
+        }
         (Stage::Exec, Some(code)) if code == rustix::io::Errno::NOENT.raw_os_error() => {
             "; the interpreter that its first line names is missing"
         }

@@ -108,11 +108,22 @@ impl Keeper {
         fds: Vec<OwnedFd>,
         cgroup_required: bool,
     ) -> Result<u32, SpawnError> {
-        self.channel.start(frame, &fds).await.map_err(|_| SpawnError::ShimDied)?;
+        // A shim that cannot be one says why and does not listen: what it said comes before what we could not say.
+        let told = self.channel.start(frame, &fds).await;
         // Our copies of the helper's ends would hide its end of file.
         drop(fds);
-        let Some(Report::Forked { pid, cgroup_errno }) = self.report().await? else {
-            return Err(SpawnError::ShimDied);
+        if let Err(e) = told {
+            tracing::debug!(helper = %self.name, "its shim does not listen: {e}");
+        }
+        let exec_error = |stage, errno| SpawnError::Exec {
+            program: program.clone(),
+            stage,
+            source: io::Error::from_raw_os_error(errno),
+        };
+        let (pid, cgroup_errno) = match self.report().await? {
+            Some(Report::Forked { pid, cgroup_errno }) => (pid, cgroup_errno),
+            Some(Report::ExecFailed { stage, errno }) => return Err(exec_error(stage, errno)),
+            _ => return Err(SpawnError::ShimDied),
         };
         if cgroup_errno != 0 {
             let reason = format!("clone3: {}", io::Error::from_raw_os_error(cgroup_errno));
@@ -127,9 +138,7 @@ impl Keeper {
         self.channel.order(Order::Go).map_err(|_| SpawnError::ShimDied)?;
         match self.report().await? {
             Some(Report::Running) => Ok(pid),
-            Some(Report::ExecFailed { stage, errno }) => {
-                Err(SpawnError::Exec { program, stage, source: io::Error::from_raw_os_error(errno) })
-            }
+            Some(Report::ExecFailed { stage, errno }) => Err(exec_error(stage, errno)),
             _ => Err(SpawnError::ShimDied),
         }
     }

@@ -75,6 +75,9 @@ async fn errors_name_what_is_wrong_and_leave_nothing() {
     // More than the kernel takes in one argument, but not more than the protocol does.
     let spec = Spec { args: vec!["x".repeat(1 << 20).into()], ..Spec::new("long", "/bin/true") };
     assert!(matches!(house.reaper.spawn(spec).await, Err(SpawnError::Exec { .. })));
+    // A host that called the shim's main after it had started threads.
+    let late = house.reaper.spawn(Spec::new("too-late", "/bin/true")).await.unwrap_err().to_string();
+    assert!(late.ends_with("before #[tokio::main]"), "{late}");
     assert!(house.reaper.list().is_empty());
     house.close().await;
 }

@@ -6,8 +6,12 @@
 //! has answered ECHILD: there is no descendant left.
 //!
 //! ```no_run
-//! if verger_shim::is_shim() {
-//!     verger_shim::main() // the first line of `main`: never returns
+//! # #![allow(clippy::needless_doctest_main)]
+//! fn main() {
+//!     if verger_shim::is_shim() {
+//!         verger_shim::main() // never returns
+//!     }
+//!     // Only now threads and runtimes: not `#[tokio::main]`, whose threads are there before this line.
 //! }
 //! ```
 //!
@@ -41,7 +45,8 @@ pub fn is_shim() -> bool {
 /// left before anything ran, 70 when the shim could not be set up or was sent something it does not understand. Either
 /// way nothing that it started is alive.
 ///
-/// To be called before any thread is started and before anything else looks at file descriptors.
+/// To be called before any thread is started and before anything else looks at file descriptors; with threads, the
+/// owner is told so and nothing is started.
 pub fn main() -> ! {
     let code = match supervise::run() {
         Ok(()) => 0,

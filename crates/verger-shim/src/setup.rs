@@ -9,17 +9,13 @@ use rustix::io::Errno;
 
 use crate::sys;
 
-/// What a set-up shim listens to.
-pub(crate) struct Ears {
-    /// Control channel and lifeline.
-    pub(crate) control: OwnedFd,
-    /// Readable when a child has changed.
-    pub(crate) sigchld: OwnedFd,
-}
-
-/// Becomes a supervisor: own session, subreaper, deaf to polite signals, holding nothing but its ears.
-pub(crate) fn become_supervisor() -> io::Result<Ears> {
-    let control = take_control()?;
+/// Becomes a supervisor: own session, subreaper, deaf to polite signals. Returns a descriptor that is readable when a
+/// child has changed.
+pub(crate) fn become_supervisor() -> io::Result<OwnedFd> {
+    // A second thread would take the SIGCHLDs that this one waits for, and see half a world after a fork.
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(Errno::BUSY.into());
+    }
     match rustix::process::setsid() {
         // EPERM: started as a session leader already, which is as good.
         Ok(_) | Err(Errno::PERM) => {}
@@ -41,12 +37,11 @@ pub(crate) fn become_supervisor() -> io::Result<Ears> {
     }
     // An inherited SIG_IGN would make the kernel reap for us, and statuses would be lost.
     sys::set_signal(libc::SIGCHLD, false)?;
-    let sigchld = sys::sigchld_fd()?;
-    Ok(Ears { control, sigchld })
+    sys::sigchld_fd()
 }
 
 /// Moves the channel away from stdin, where the helper would inherit it, and closes whatever else was inherited.
-fn take_control() -> io::Result<OwnedFd> {
+pub(crate) fn take_control() -> io::Result<OwnedFd> {
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let number = control.as_raw_fd().unsigned_abs();
     // SAFETY: nothing was opened yet in this process but `control`, which both ranges leave out.

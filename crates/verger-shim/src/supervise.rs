@@ -14,14 +14,20 @@ use crate::channel::{Channel, Heard};
 use crate::launch::{Executed, Newborn};
 use crate::life::{Act, Life};
 use crate::protocol::{Exit, MAX_NAMED_STRAYS, Order, ProtocolError, Report, Stage, Start, Stop, Stray};
-use crate::setup::{Ears, become_supervisor};
+use crate::setup::{become_supervisor, take_control};
 use crate::sys::{self, Waited};
 use crate::tree::Tree;
 
 /// From a fresh process to an empty tree.
 pub(crate) fn run() -> io::Result<()> {
-    let Ears { control, sigchld } = become_supervisor()?;
-    let mut channel = Channel::new(control);
+    let mut channel = Channel::new(take_control()?);
+    let sigchld = match become_supervisor() {
+        Ok(sigchld) => sigchld,
+        Err(e) => {
+            channel.say(Report::ExecFailed { stage: Stage::Setup, errno: e.raw_os_error().unwrap_or(0) });
+            return Err(e);
+        }
+    };
     let Some((start, fds)) = channel.receive_start()? else {
         return Ok(());
     };
@@ -230,7 +236,6 @@ impl Supervisor {
     /// Blocking cannot last for ever on a live descendant: whoever becomes our child does so at the death of a process
     /// below a child that was killed here, and that child's own death wakes us after it.
     fn kill_until_empty(&mut self) -> io::Result<()> {
-        self.launch = Launch::Done;
         self.kill_cgroup();
         loop {
             self.tree.signal(&[Signal::KILL]);

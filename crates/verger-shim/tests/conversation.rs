@@ -121,6 +121,8 @@ fn a_stop_before_go_has_started_nothing_either() {
     let mut owner = Owner::new();
     owner.send_start(&start(&file), 3);
     let helper = owner.forked();
+    // Less than the graces: nothing runs that could use them.
+    owner.socket.set_read_timeout(Some(Duration::from_millis(450))).unwrap();
     owner.order(Order::Stop(Stop::Orderly));
     assert_eq!(owner.report(), Some(Report::LeaderExited(Exit::Signal(9))));
     assert_eq!(owner.report(), Some(Report::Empty { exit: Some(Exit::Signal(9)), strays: 0 }));

@@ -32,6 +32,8 @@ pub enum Exit {
 /// Where the start of a helper failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The shim itself: EBUSY says that its process had threads already, so that it cannot be one.
+    Setup,
     /// Its pipes for stdin, stdout and stderr.
     Stdio,
     /// The process itself (limits on processes or memory).
@@ -218,7 +220,7 @@ fn exit(fields: &mut Fields<'_>) -> Result<Exit, ProtocolError> {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Stdio, Self::Fork, Self::Chdir, Self::Exec];
+    const ALL: [Self; 5] = [Self::Setup, Self::Stdio, Self::Fork, Self::Chdir, Self::Exec];
 
     pub(crate) fn code(self) -> u8 {
         self as u8
