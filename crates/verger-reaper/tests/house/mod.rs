@@ -41,6 +41,13 @@ impl LeakGuard {
 impl Drop for LeakGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // A test that has failed does not leave its cast on the machine.
+            while !children().is_empty() {
+                children().into_iter().filter_map(pidfd).for_each(|child| {
+                    rustix::process::pidfd_send_signal(&child, rustix::process::Signal::KILL).ok();
+                });
+                rustix::process::wait(WaitOptions::empty()).ok();
+            }
             return;
         }
         match rustix::process::wait(WaitOptions::NOHANG) {
@@ -98,8 +105,23 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Of this process. Unreaped, so these pids mean nobody else.
+fn children() -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
 pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()
+}
+
+pub(crate) fn wait_exit(pidfd: &OwnedFd) {
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let exited = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit)).unwrap();
+    assert_eq!(exited, 1, "it still lives");
 }
 
 /// Kills a process that was reported by its owner a moment ago.
