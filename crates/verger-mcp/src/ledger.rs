@@ -248,3 +248,30 @@ impl Drop for Ticket<'_> {
         self.ledger.abandon(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_given_up_is_cancelled_once_written_unless_that_is_forbidden() {
+        let ledger = Ledger::new("git".into());
+        for (method, cancellable) in [("tools/call", true), ("initialize", false)] {
+            let ticket = ledger.ask(method, &Value::Null, cancellable).expect("the ledger is open");
+            assert_eq!(ledger.take_line().and_then(|outbound| outbound.request), Some(ticket.id));
+            drop(ticket);
+            assert_eq!(ledger.take_line().is_some(), cancellable, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_cancellation_goes_ahead_of_every_request_that_waits() {
+        let ledger = Ledger::new("git".into());
+        let first = ledger.ask("tools/call", &Value::Null, true).expect("the ledger is open");
+        ledger.take_line().expect("the first request");
+        let second = ledger.ask("tools/call", &Value::Null, true).expect("the ledger is open");
+        drop(first);
+        assert_eq!(ledger.take_line().expect("the cancellation").request, None);
+        assert_eq!(ledger.take_line().expect("the second request").request, Some(second.id));
+    }
+}

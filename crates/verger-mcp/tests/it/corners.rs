@@ -7,7 +7,7 @@ use verger_mcp::{CallError, ConnectError};
 
 use crate::peer::{connected, initialized, pair, tool_list};
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn initialize_offers_the_newest_version_that_has_it_and_nothing_else() {

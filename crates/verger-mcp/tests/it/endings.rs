@@ -7,7 +7,7 @@ use verger_mcp::CallError;
 
 use crate::peer::{connected, pair};
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(20);
 
 /// Polls once: starts a call and leaves it waiting.
 async fn start(call: std::pin::Pin<&mut impl Future>) {

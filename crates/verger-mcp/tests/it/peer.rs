@@ -1,8 +1,13 @@
 //! The other end of a session, in memory: it says exactly what a test makes it say.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use verger_mcp::{ConnectError, Session, SessionOptions};
+
+/// How long a session may say nothing. Longer than any wait that a test means.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A fake helper's two pipes.
 pub(crate) struct Peer {
@@ -58,7 +63,9 @@ impl Peer {
     /// The next message from the session, or nothing when it closed stdin.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
-        let count = self.stdin.read_line(&mut line).await.expect("UTF-8 from the session");
+        // A test of a broken session should fail, not hang.
+        let read = tokio::time::timeout(PATIENCE, self.stdin.read_line(&mut line)).await;
+        let count = read.expect("the session says something in time").expect("UTF-8 from the session");
         (count > 0).then(|| serde_json::from_str(&line).expect("JSON from the session"))
     }
 

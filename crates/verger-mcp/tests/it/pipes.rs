@@ -7,7 +7,7 @@ use verger_mcp::{CallError, MAX_LINE};
 
 use crate::peer::connected;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn noise_is_counted_and_costs_nothing_else() {
