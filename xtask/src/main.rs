@@ -1,3 +1,62 @@
-//! The one vocabulary for people and CI.
+//! `cargo xtask COMMAND`: the one vocabulary for people and CI.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod acceptance;
+mod checks;
+mod error;
+mod house;
+mod real_servers;
+mod report;
+mod run;
+mod rust_tests;
+mod soak;
+mod soak_table;
+mod suite;
+mod tools;
+
+use std::process::ExitCode;
+
+use error::Error;
+use house::House;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  fmt [--fix]            is the code formatted? --fix formats it
+  lint                   clippy on everything, warnings are errors; cargo-deny where it is installed
+  test [STEP]...         everything that CI asks, or only these steps; fetches what it needs into target/
+  soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md
+  help                   this text, and the names of steps and long runs
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match obey(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the words say; whether all went well.
+fn obey(arguments: &[String]) -> Result<bool, Error> {
+    let house = House::find()?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["fmt"] => checks::fmt(&house).map(|()| true),
+        ["fmt", "--fix"] => checks::fix_fmt(&house).map(|()| true),
+        ["lint"] => checks::lint(&house),
+        ["test", steps @ ..] => suite::test(&house, steps),
+        ["soak", names @ ..] => soak::soak(&house, names),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}\nsteps of test: {}\nlong runs: {}", suite::names(), soak::names());
+            Ok(true)
+        }
+        [] => Err(Error::Usage("no command".into())),
+        [other, ..] => Err(Error::Usage(format!("'{other}': not understood"))),
+    }
+}

@@ -1,0 +1,103 @@
+//! The one place where xtask starts programs: each is shown before it runs, in words one can repeat.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::error::Error;
+use crate::house::House;
+
+/// Variables that `cargo run` sets for this process alone. Handed on they would change what build scripts see
+/// (ring's watches them), and every `cargo build` after a `cargo xtask` would build those crates again.
+const OF_CARGO_RUN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
+/// A program with the project as its directory and no standard input.
+pub(crate) fn program(house: &House, program: impl AsRef<OsStr>) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a developer's tool, not the daemon: each child is awaited on the line after its start"
+    )]
+    let mut command = Command::new(program);
+    command.current_dir(&house.root).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if OF_CARGO_RUN.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Cargo, the same that runs xtask, with the project's own tools on PATH.
+pub(crate) fn cargo(house: &House) -> Command {
+    let mut cargo = program(house, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = std::iter::once(house.tools().join("bin")).chain(std::env::split_paths(&path));
+    if let Ok(joined) = std::env::join_paths(tools) {
+        cargo.env("PATH", joined);
+    }
+    cargo
+}
+
+/// Runs it to its end, its output being ours.
+pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
+    let shown = show(command);
+    println!("$ {shown}");
+    let status = command.status().map_err(cannot_start(command))?;
+    judge(shown, status)
+}
+
+/// Runs it to its end and returns what it printed, without the last line break. Nothing is shown unless it fails.
+pub(crate) fn read(command: &mut Command) -> Result<String, Error> {
+    let output = command.output().map_err(cannot_start(command))?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    judge(show(command), output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// Runs it to its end; its output is ours, and each line of it goes through `see` too.
+pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<(), Error> {
+    let shown = show(command);
+    println!("$ {shown}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot_start(command))?;
+    let stdout = child.stdout.take().expect("it was asked to be a pipe");
+    for line in BufReader::new(stdout).lines() {
+        let line = line.map_err(Error::file("the output of a child"))?;
+        println!("{line}");
+        see(&line);
+    }
+    let status = child.wait().map_err(cannot_start(command))?;
+    judge(shown, status)
+}
+
+/// Whether `program` starts at all and answers `--version`.
+pub(crate) fn is_there(house: &House, name: &str) -> bool {
+    let mut asked = program(house, name);
+    asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
+
+fn judge(command: String, status: ExitStatus) -> Result<(), Error> {
+    if status.success() { Ok(()) } else { Err(Error::Failed { command, status }) }
+}
+
+fn cannot_start(command: &Command) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    move |source| Error::Start { program, source }
+}
+
+/// The command as one types it; a program's folder adds nothing to read.
+fn show(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args()).map(|word| {
+        let word = word.to_string_lossy();
+        if word.is_empty() || word.contains([' ', '\'', '"', '(', '*']) {
+            format!("{word:?}")
+        } else {
+            word.into_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

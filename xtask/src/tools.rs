@@ -1,0 +1,111 @@
+//! What `test` needs and a machine may lack: fetched below `target/`, once, and never anywhere else.
+//!
+//! A registry out of reach is no failure: the step is skipped by name, and so is what would have used it.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::house::{House, read_if_there};
+use crate::report::Outcome;
+use crate::run::{cargo, is_there, program, run};
+
+/// The test runner that starts each test in a process of its own.
+const NEXTEST: &str = "cargo-nextest@0.9.143";
+/// The protocol's own example server, as most people start theirs: through npx.
+pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
+const REQUIREMENTS: &str = "xtask/python-requirements.txt";
+
+/// cargo-nextest: the machine's, or one built below `target/tools`.
+pub(crate) fn nextest(house: &House) -> Result<Outcome, Error> {
+    if has_nextest(house) {
+        return Ok(Outcome::passed());
+    }
+    let built = run(cargo(house)
+        .args(["install", "--locked", NEXTEST, "--no-default-features", "--features", "default-no-update"])
+        .arg("--root")
+        .arg(house.tools())
+        // Its crates are not ours: kept apart, they can be thrown away with the tool.
+        .env("CARGO_TARGET_DIR", house.tools().join("build")));
+    Ok(match built {
+        Ok(()) => Outcome::Passed("built into target/tools".into()),
+        Err(error) => Outcome::Skipped(format!("tests run under `cargo test` instead: {error}")),
+    })
+}
+
+/// Whether `cargo nextest` works here.
+pub(crate) fn has_nextest(house: &House) -> bool {
+    is_there(house, "cargo-nextest") || house.tools().join("bin/cargo-nextest").exists()
+}
+
+/// A Python environment with mcp-server-time, the MCP SDK and what the acceptance scripts import.
+pub(crate) fn python(house: &House) -> Result<Outcome, Error> {
+    let wanted = house.root.join(REQUIREMENTS);
+    let wanted = std::fs::read_to_string(&wanted).map_err(Error::file(&wanted))?;
+    if has_python(house)? {
+        return Ok(Outcome::passed());
+    }
+    if !is_there(house, "python3") {
+        return Ok(Outcome::Skipped("no python3 on PATH".into()));
+    }
+    let made = house.fresh("venv").and_then(|venv| {
+        run(program(house, "python3").args(["-m", "venv"]).arg(&venv))?;
+        run(program(house, house.python())
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+                REQUIREMENTS,
+            ])
+            .env("PIP_CACHE_DIR", house.target.join("pip-cache")))?;
+        note(&venv, &wanted)
+    });
+    Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
+}
+
+/// Whether that environment is there, with what the requirements ask today.
+pub(crate) fn has_python(house: &House) -> Result<bool, Error> {
+    let wanted = house.root.join(REQUIREMENTS);
+    let wanted = std::fs::read_to_string(&wanted).map_err(Error::file(&wanted))?;
+    Ok(house.python().exists() && is_noted(&house.venv(), &wanted)?)
+}
+
+/// server-everything, with everything it is made of.
+pub(crate) fn npm(house: &House) -> Result<Outcome, Error> {
+    if has_npm(house)? {
+        return Ok(Outcome::passed());
+    }
+    if !is_there(house, "npm") || !is_there(house, "npx") {
+        return Ok(Outcome::Skipped("no npm and npx on PATH".into()));
+    }
+    let made = house.fresh("npm").and_then(|folder| {
+        run(program(house, "npm")
+            .args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"])
+            .arg("--prefix")
+            .arg(&folder)
+            .arg("--cache")
+            .arg(house.target.join("npm-cache"))
+            .arg(EVERYTHING))?;
+        note(&folder, EVERYTHING)
+    });
+    Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
+}
+
+/// Whether it is there, in the version asked for today.
+pub(crate) fn has_npm(house: &House) -> Result<bool, Error> {
+    is_noted(&house.npm(), EVERYTHING)
+}
+
+/// Written last, so that a fetch that broke off half-way does not count as done.
+fn note(folder: &Path, what: &str) -> Result<(), Error> {
+    let note = folder.join(NOTE);
+    std::fs::write(&note, what).map_err(Error::file(note))
+}
+
+fn is_noted(folder: &Path, what: &str) -> Result<bool, Error> {
+    Ok(read_if_there(&folder.join(NOTE))?.is_some_and(|noted| noted == what))
+}
+
+const NOTE: &str = "fetched.txt";
