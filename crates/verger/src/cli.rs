@@ -1,6 +1,6 @@
 //! What a person can type.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A server for agent threads whose helper processes never leak.
 #[derive(Debug, Parser)]
@@ -20,6 +20,17 @@ pub(crate) enum Command {
     AppServer(AppServerArgs),
     /// Show what runs: servers, threads and helpers
     Ps(PsArgs),
+    /// Show that nothing leaks: save threads, switch between them, kill the server, look who survived
+    ///
+    /// Everything happens in a temporary home with a server of its own. The last line is the verdict; the exit code is 0
+    /// when everything was as promised.
+    Demo(DemoArgs),
+    /// The demo's own MCP server
+    #[command(hide = true)]
+    DemoHelper,
+    /// The parent of the demo's server
+    #[command(hide = true)]
+    DemoKeeper,
 }
 
 #[derive(Debug, Args)]
@@ -41,4 +52,26 @@ pub(crate) struct PsArgs {
     /// Print JSON, one object for each server
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Which MCP server to use; auto takes the first of the others that works
+    #[arg(long, value_enum, default_value_t = DemoHelper::Auto)]
+    pub(crate) helper: DemoHelper,
+    /// How many threads to save and to switch between
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) threads: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoHelper {
+    /// Npx, then python, then built-in
+    Auto,
+    /// @modelcontextprotocol/server-everything by npx
+    Npx,
+    /// mcp-server-time, installed by pip in a temporary venv
+    Python,
+    /// A small one that is part of this program
+    BuiltIn,
 }

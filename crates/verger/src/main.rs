@@ -4,6 +4,7 @@
 
 mod cli;
 mod client;
+mod demo;
 mod ps;
 mod serve;
 
@@ -20,6 +21,10 @@ fn main() -> ExitCode {
         cli::Command::Serve(args) => serve::serve(&args),
         cli::Command::AppServer(args) => serve::app_server(&args),
         cli::Command::Ps(args) => ps::ps(&args),
+        // Its last line is the verdict, on stdout and in any case.
+        cli::Command::Demo(args) => return demo::demo(&args),
+        cli::Command::DemoHelper => demo::demo_helper(),
+        cli::Command::DemoKeeper => demo::demo_keeper(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
