@@ -11,7 +11,7 @@ use verger_wire::requests::{
     ClientRequest, SortDirection, ThreadListCwdFilter, ThreadListParams, ThreadListResponse, ThreadSortKey,
 };
 
-use crate::house::{HouseHandle, OwnerRequest, Request, ToHouse};
+use crate::house::{Asked, HouseHandle, OwnerRequest, Request, StatusQuery, ToHouse};
 use crate::meta::Meta;
 use crate::replier::Replier;
 use crate::shared::Shared;
@@ -41,12 +41,13 @@ impl Dispatch {
     }
 
     fn route(&self, request: ClientRequest) -> Result<Route, RpcError> {
-        Ok(Route::House(match request {
-            ClientRequest::ThreadStart(params) => Request::Start(params),
-            ClientRequest::ThreadResume(params) => Request::Resume(id(&params.thread_id)?, params),
+        let house = |request| Ok(Route::House(request));
+        let asked = match request {
+            ClientRequest::ThreadStart(params) => Asked::Start(params),
+            ClientRequest::ThreadResume(params) => Asked::Resume(id(&params.thread_id)?, params),
             ClientRequest::ThreadRead(params) => {
                 let include_turns = params.include_turns;
-                Request::Owner(id(&params.thread_id)?, OwnerRequest::Read { include_turns })
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::Read { include_turns })
             }
             ClientRequest::ThreadList(params) => return Ok(Route::List(params)),
             ClientRequest::ThreadLoadedList(params) => {
@@ -54,28 +55,49 @@ impl Dispatch {
                     params.cursor.as_deref().map(|c| c.parse().map_err(|_| RpcError::invalid_cursor(c)));
                 let limit =
                     params.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-                Request::LoadedList { cursor: cursor.transpose()?, limit }
+                return house(Request::LoadedList { cursor: cursor.transpose()?, limit });
             }
-            ClientRequest::ThreadUnsubscribe(params) => Request::Unsubscribe(id(&params.thread_id)?),
-            ClientRequest::ThreadArchive(params) => Request::End(id(&params.thread_id)?, Ending::Archive),
-            ClientRequest::ThreadDelete(params) => Request::End(id(&params.thread_id)?, Ending::Delete),
+            ClientRequest::ThreadUnsubscribe(params) => Asked::Unsubscribe(id(&params.thread_id)?),
+            ClientRequest::ThreadArchive(params) => Asked::End(id(&params.thread_id)?, Ending::Archive),
+            ClientRequest::ThreadDelete(params) => Asked::End(id(&params.thread_id)?, Ending::Delete),
             ClientRequest::TurnStart(params) => {
-                Request::Owner(id(&params.thread_id)?, OwnerRequest::TurnStart(params))
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::TurnStart(params))
             }
             ClientRequest::TurnSteer(params) => {
-                Request::Owner(id(&params.thread_id)?, OwnerRequest::TurnSteer(params))
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::TurnSteer(params))
             }
             ClientRequest::TurnInterrupt(params) => {
-                Request::Owner(id(&params.thread_id)?, OwnerRequest::TurnInterrupt(params))
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::TurnInterrupt(params))
             }
             ClientRequest::McpServerToolCall(params) => {
-                Request::Owner(id(&params.thread_id)?, OwnerRequest::ToolCall(Box::new(params)))
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::ToolCall(Box::new(params)))
             }
-            ClientRequest::McpServerReload(_) => Request::Reload,
-            ClientRequest::Ps(_) => Request::Ps,
+            ClientRequest::McpResourceRead(params) => {
+                let thread = params.thread_id.as_deref();
+                let thread = thread.ok_or_else(|| {
+                    RpcError::invalid_params(
+                        "threadId",
+                        "missing; this version reads resources for a loaded thread only",
+                    )
+                })?;
+                let (server, uri) = (params.server, params.uri);
+                Asked::Owner(id(thread)?, OwnerRequest::ResourceRead { server, uri })
+            }
+            ClientRequest::McpServerStatusList(params) => {
+                let thread = params.thread_id.as_deref().map(id).transpose()?;
+                let detail = params.detail.unwrap_or_default();
+                return house(Request::ServerStatus(StatusQuery {
+                    thread,
+                    server: params.server_name,
+                    detail,
+                }));
+            }
+            ClientRequest::McpServerReload(_) => Asked::Reload,
+            ClientRequest::Ps(_) => return house(Request::Ps),
             // Known to the protocol, and not yet to this server.
             other => return Err(RpcError::method_not_found(other.method())),
-        }))
+        };
+        house(Request::Machine(asked))
     }
 
     async fn list(&self, params: ThreadListParams) -> Result<ThreadListResponse, RpcError> {

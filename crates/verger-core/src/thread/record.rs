@@ -1,5 +1,7 @@
 //! What is kept of a thread: one durable record per change, and the turns that a log of them tells.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use verger_wire::types::{
     McpToolCallError, McpToolCallStatus, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus,
@@ -21,6 +23,9 @@ pub enum Record {
     ItemStarted {
         /// The turn's id.
         turn: String,
+        /// The item's place in the turn, from 0: items are told in the order of their beginning, and kept in the order
+        /// of their end.
+        index: usize,
         /// As it was then.
         item: ThreadItem,
         /// When.
@@ -30,6 +35,8 @@ pub enum Record {
     ItemCompleted {
         /// The turn's id.
         turn: String,
+        /// The item's place in the turn, from 0.
+        index: usize,
         /// As it is.
         item: ThreadItem,
         /// When.
@@ -85,31 +92,32 @@ impl Record {
 /// The turns that a log tells. The turn `active` is still under way; any other without an end was cut off by a crash,
 /// and is told as interrupted, its open tool calls as failed with [`OUTCOME_UNKNOWN`].
 pub fn turns(records: impl IntoIterator<Item = Record>, active: Option<&str>) -> Vec<Turn> {
-    let mut turns: Vec<Turn> = Vec::new();
+    let mut turns: Vec<(Turn, BTreeMap<usize, ThreadItem>)> = Vec::new();
     for record in records {
         match record {
-            Record::TurnStarted { turn, at } => turns.push(new_turn(turn, at)),
-            Record::ItemStarted { turn, item, .. } | Record::ItemCompleted { turn, item, .. } => {
-                let Some(turn) = turns.iter_mut().rfind(|t| t.id == turn) else { continue };
-                match turn.items.iter_mut().rfind(|i| i.id() == item.id()) {
-                    Some(started) => *started = item,
-                    None => turn.items.push(item),
+            Record::TurnStarted { turn, at } => turns.push((new_turn(turn, at), BTreeMap::new())),
+            Record::ItemStarted { turn, index, item, .. }
+            | Record::ItemCompleted { turn, index, item, .. } => {
+                if let Some((_, items)) = turns.iter_mut().rfind(|(t, _)| t.id == turn) {
+                    items.insert(index, item);
                 }
             }
             Record::TurnCompleted { turn, status, error, at } => {
-                if let Some(turn) = turns.iter_mut().rfind(|t| t.id == turn) {
+                if let Some((turn, _)) = turns.iter_mut().rfind(|(t, _)| t.id == turn) {
                     complete(turn, status, error, at);
                 }
             }
         }
     }
-    for turn in turns.iter_mut().filter(|t| t.status == TurnStatus::InProgress) {
-        if active != Some(turn.id.as_str()) {
+    let whole = |(mut turn, items): (Turn, BTreeMap<usize, ThreadItem>)| {
+        turn.items = items.into_values().collect();
+        if turn.status == TurnStatus::InProgress && active != Some(turn.id.as_str()) {
             turn.status = TurnStatus::Interrupted;
             turn.items.iter_mut().for_each(cut_off);
         }
-    }
-    turns
+        turn
+    };
+    turns.into_iter().map(whole).collect()
 }
 
 pub(super) fn new_turn(id: String, at: i64) -> Turn {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use verger_wire::types::{
     AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ReasoningItem, ThreadItem, Turn,
     TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
@@ -27,8 +28,18 @@ pub(super) struct ActiveTurn {
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
     open_tools: Vec<(usize, i64)>,
+    /// Tool calls that the model asks for, until its answer is complete.
+    wanted: Vec<Wanted>,
     /// The model has not heard everything: a tool's result, or more from the user.
     unheard: bool,
+}
+
+/// A tool call that the model asks for.
+#[derive(Debug)]
+struct Wanted {
+    server: String,
+    tool: String,
+    arguments: Value,
 }
 
 impl ActiveTurn {
@@ -40,6 +51,7 @@ impl ActiveTurn {
             call: None,
             open_texts: Vec::new(),
             open_tools: Vec::new(),
+            wanted: Vec::new(),
             unheard: false,
         }
     }
@@ -99,12 +111,39 @@ impl ActiveTurn {
         item
     }
 
+    fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
+        let item = ThreadItem::McpToolCall(McpToolCallItem {
+            id: self.next_id(),
+            server: wanted.server.clone(),
+            tool: wanted.tool.clone(),
+            status: McpToolCallStatus::InProgress,
+            arguments: wanted.arguments.clone(),
+            app_context: None,
+            mcp_app_ui: None,
+            plugin_id: None,
+            read_only_hint: None,
+            result: None,
+            error: None,
+            duration_ms: None,
+        });
+        self.open_tools.push((self.turn.items.len(), at));
+        self.turn.items.push(item.clone());
+        self.unheard = true;
+        item
+    }
+
     pub(super) fn started_record(&self, at: i64) -> Record {
         Record::TurnStarted { turn: self.turn.id.clone(), at }
     }
 
     pub(super) fn completed_record(&self, item: &ThreadItem, at: i64) -> Record {
-        Record::ItemCompleted { turn: self.turn.id.clone(), item: item.clone(), at }
+        let (turn, index) = (self.turn.id.clone(), self.index(item));
+        Record::ItemCompleted { turn, index, item: item.clone(), at }
+    }
+
+    fn index(&self, item: &ThreadItem) -> usize {
+        let index = self.turn.items.iter().rposition(|i| i.id() == item.id());
+        index.expect("an item is kept only after it was put into its turn")
     }
 
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
@@ -152,28 +191,7 @@ impl Thread {
                 self.tell_item(at, item);
             }
             Says::ToolCall { server, tool, arguments } => {
-                let item = ThreadItem::McpToolCall(McpToolCallItem {
-                    id: active.next_id(),
-                    server: server.clone(),
-                    tool: tool.clone(),
-                    status: McpToolCallStatus::InProgress,
-                    arguments: arguments.clone(),
-                    app_context: None,
-                    mcp_app_ui: None,
-                    plugin_id: None,
-                    read_only_hint: None,
-                    result: None,
-                    error: None,
-                    duration_ms: None,
-                });
-                active.open_tools.push((active.turn.items.len(), at));
-                active.turn.items.push(item.clone());
-                active.unheard = true;
-                let turn = active.turn.id.clone();
-                let id = item.id().to_owned();
-                self.push(Effect::Append(vec![Record::ItemStarted { turn, item: item.clone(), at }]));
-                self.tell_started(at, item);
-                self.push(Effect::CallTool { item: id, server, tool, arguments });
+                active.wanted.push(Wanted { server, tool, arguments })
             }
             Says::Retrying { error } => {
                 let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
@@ -188,12 +206,35 @@ impl Thread {
                 for item in items {
                     self.complete_item(at, item);
                 }
+                self.call_tools(at);
                 self.go_on(at);
             }
             Says::Failed { error } => {
                 active.call = None;
                 self.end_turn(at, TurnStatus::Failed, Some(error), None);
             }
+        }
+    }
+
+    /// Starts the tool calls that the model asked for. Not before its answer is complete: one that breaks off half-way
+    /// must not have had effects.
+    fn call_tools(&mut self, at: i64) {
+        let Some(active) = &mut self.turn else { return };
+        let wanted = std::mem::take(&mut active.wanted);
+        if wanted.is_empty() {
+            return;
+        }
+        let items: Vec<_> = wanted.iter().map(|wanted| active.tool_call(at, wanted)).collect();
+        let started = |item: &ThreadItem| {
+            let (turn, index) = (active.turn.id.clone(), active.index(item));
+            Record::ItemStarted { turn, index, item: item.clone(), at }
+        };
+        let records = items.iter().map(started).collect();
+        self.push(Effect::Append(records));
+        for (item, Wanted { server, tool, arguments }) in items.into_iter().zip(wanted) {
+            let id = item.id().to_owned();
+            self.tell_started(at, item);
+            self.push(Effect::CallTool { item: id, server, tool, arguments });
         }
     }
 

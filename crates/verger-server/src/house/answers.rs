@@ -9,7 +9,7 @@ use verger_wire::requests::{
 };
 use verger_wire::types::ThreadStatus;
 
-use super::{House, OwnerRequest, Pending, Request};
+use super::{Asked, House, OwnerRequest, Pending};
 use crate::meta::Meta;
 use crate::replier::Replier;
 use crate::thread::read_stored;
@@ -29,7 +29,7 @@ impl House {
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
         match (&request, &refusal) {
-            (Request::Owner(thread, OwnerRequest::Read { include_turns }), Refusal::NotLoaded) => {
+            (Asked::Owner(thread, OwnerRequest::Read { include_turns }), Refusal::NotLoaded) => {
                 self.read_from_store(replier, *thread, *include_turns);
             }
             _ => replier.refuse(&error(&request, refusal)),
@@ -65,17 +65,17 @@ impl House {
 }
 
 /// The wire's word for a refusal, which depends on what was asked.
-fn error(request: &Request, refusal: Refusal) -> RpcError {
+fn error(request: &Asked, refusal: Refusal) -> RpcError {
     let thread = match request {
-        Request::Resume(thread, _)
-        | Request::Unsubscribe(thread)
-        | Request::Owner(thread, _)
-        | Request::End(thread, _) => thread.to_string(),
-        Request::Start(_) | Request::Reload | Request::LoadedList { .. } | Request::Ps => String::new(),
+        Asked::Resume(thread, _)
+        | Asked::Unsubscribe(thread)
+        | Asked::Owner(thread, _)
+        | Asked::End(thread, _) => thread.to_string(),
+        Asked::Start(_) | Asked::Reload => String::new(),
     };
     let not_found = || match request {
-        Request::Owner(_, OwnerRequest::Read { .. }) => RpcError::thread_not_loaded(&thread),
-        Request::Owner(..) => RpcError::thread_not_found(&thread),
+        Asked::Owner(_, OwnerRequest::Read { .. }) => RpcError::thread_not_loaded(&thread),
+        Asked::Owner(..) => RpcError::thread_not_found(&thread),
         _ => RpcError::no_rollout(&thread),
     };
     match refusal {

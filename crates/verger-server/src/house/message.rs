@@ -11,6 +11,7 @@ use verger_wire::requests::{
     TurnSteerParams,
 };
 
+use super::StatusQuery;
 use crate::config::{Config, ConfigError};
 use crate::outbox::Outbox;
 use crate::replier::Replier;
@@ -58,14 +59,25 @@ pub(crate) type Wanted = oneshot::Sender<Result<Session, String>>;
 /// A request that concerns more than its own connection.
 #[derive(Debug)]
 pub(crate) enum Request {
+    /// Decided by the machine.
+    Machine(Asked),
+    LoadedList {
+        cursor: Option<ThreadId>,
+        limit: usize,
+    },
+    ServerStatus(StatusQuery),
+    Ps,
+}
+
+/// A request that waits for the machine's verdict.
+#[derive(Debug)]
+pub(crate) enum Asked {
     Start(Box<ThreadStartParams>),
     Resume(ThreadId, Box<ThreadResumeParams>),
     Unsubscribe(ThreadId),
     Owner(ThreadId, OwnerRequest),
     End(ThreadId, Ending),
     Reload,
-    LoadedList { cursor: Option<ThreadId>, limit: usize },
-    Ps,
 }
 
 /// A request that the thread's owner answers.
@@ -75,6 +87,10 @@ pub(crate) enum OwnerRequest {
     TurnSteer(TurnSteerParams),
     TurnInterrupt(TurnInterruptParams),
     ToolCall(Box<McpServerToolCallParams>),
+    ResourceRead {
+        server: String,
+        uri: String,
+    },
     /// Answered from the store where the thread is not loaded.
     Read {
         include_turns: bool,

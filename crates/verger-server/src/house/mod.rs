@@ -8,6 +8,7 @@ mod helper;
 mod message;
 mod perform;
 mod ps;
+mod status;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ use verger_mcp::Session;
 use verger_reaper::Custody;
 use verger_wire::RpcError;
 
-pub(crate) use message::{HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+pub(crate) use message::{Asked, HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+pub(crate) use status::StatusQuery;
 
 use crate::config::{Config, McpServer};
 use crate::meta::{Meta, Overrides};
@@ -54,7 +56,7 @@ pub(crate) struct House {
 /// A request with the duty to answer it.
 struct Pending {
     replier: Replier,
-    request: Request,
+    request: Asked,
 }
 
 /// What the house knows of a helper beside the machine.
@@ -178,9 +180,15 @@ impl House {
     }
 
     fn request(&mut self, connection: ConnectionId, replier: Replier, request: Request) {
+        let request = match request {
+            Request::LoadedList { cursor, limit } => return self.loaded_list(replier, cursor, limit),
+            Request::ServerStatus(query) => return self.server_statuses(replier, query),
+            Request::Ps => return self.ps(replier),
+            Request::Machine(request) => request,
+        };
         let ticket = self.next_ticket();
         let event = match &request {
-            Request::Start(params) => {
+            Asked::Start(params) => {
                 let config = self.shared.config();
                 let over = Overrides::from(&**params);
                 if let Err((field, reason)) = over.check(&config) {
@@ -192,23 +200,17 @@ impl House {
                 self.fresh.insert(thread, Box::new(meta));
                 Event::Start { ticket, connection, thread, ephemeral }
             }
-            Request::Resume(thread, params) => {
+            Asked::Resume(thread, params) => {
                 Event::Resume { ticket, connection, thread: *thread, observe: params.observe }
             }
-            Request::Unsubscribe(thread) => Event::Unsubscribe { ticket, connection, thread: *thread },
-            Request::Owner(thread, request) => {
+            Asked::Unsubscribe(thread) => Event::Unsubscribe { ticket, connection, thread: *thread },
+            Asked::Owner(thread, request) => {
                 let begins_turn = matches!(request, OwnerRequest::TurnStart(_) | OwnerRequest::TurnSteer(_));
                 Event::Request { ticket, connection, thread: *thread, begins_turn }
             }
-            Request::End(thread, ending) => {
-                Event::End { ticket, connection, thread: *thread, ending: *ending }
-            }
-            Request::Reload => return self.read_config(replier),
-            Request::LoadedList { cursor, limit } => {
-                let (cursor, limit) = (*cursor, *limit);
-                return self.loaded_list(replier, cursor, limit);
-            }
-            Request::Ps => return self.ps(replier),
+            Asked::End(thread, ending) => Event::End { ticket, connection, thread: *thread, ending: *ending },
+            // The machine is asked once the configuration has been read.
+            Asked::Reload => return self.read_config(replier),
         };
         self.pending.insert(ticket, Pending { replier, request });
         self.decide(event);
@@ -229,7 +231,7 @@ impl House {
         let changed: BTreeSet<_> =
             self.helpers.values().filter(is_changed).map(|slot| slot.server.clone()).collect();
         let ticket = self.next_ticket();
-        self.pending.insert(ticket, Pending { replier, request: Request::Reload });
+        self.pending.insert(ticket, Pending { replier, request: Asked::Reload });
         self.decide(Event::Reload { ticket, changed });
         for thread in self.threads.values() {
             // An owner that has just ended needs no news.

@@ -10,7 +10,7 @@ use verger_store::ChangeError;
 use verger_wire::types::ThreadStatus;
 use verger_wire::{Notification, ThreadIdNotification, ThreadStatusChangedNotification};
 
-use super::{HelperSlot, House, Pending, Request, helper};
+use super::{Asked, HelperSlot, House, Pending, helper};
 use crate::meta::Overrides;
 use crate::thread::{self, Attach, Caller, ToThread};
 
@@ -29,7 +29,7 @@ impl House {
             Effect::Attach { thread: _, generation, ticket, subscription, connection: _, replaces } => {
                 let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
                 let how = match request {
-                    Request::Resume(_, params) => Attach::Resume {
+                    Asked::Resume(_, params) => Attach::Resume {
                         exclude_turns: params.exclude_turns,
                         over: Box::new(Overrides::from(&*params)),
                     },
@@ -41,7 +41,7 @@ impl House {
                 self.send(generation, ToThread::Detach { subscription });
             }
             Effect::Forward { thread: _, generation, ticket } => {
-                let Some(Pending { replier, request: Request::Owner(_, request) }) =
+                let Some(Pending { replier, request: Asked::Owner(_, request) }) =
                     self.pending.remove(&ticket)
                 else {
                     return;

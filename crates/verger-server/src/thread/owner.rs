@@ -229,6 +229,10 @@ impl Owner {
                 let caller = self.caller.clone();
                 self.errands.spawn(async move { replier.with(caller.call(*params).await) });
             }
+            OwnerRequest::ResourceRead { server, uri } => {
+                let caller = self.caller.clone();
+                self.errands.spawn(async move { replier.with(caller.read_resource(&server, &uri).await) });
+            }
             OwnerRequest::Read { include_turns } => self.read(replier, include_turns).await,
         }
     }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use verger_core::ids::{Generation, ThreadId};
 use verger_core::server::ServerName;
 use verger_core::thread::ToolOutcome;
-use verger_mcp::{CallError, Session, Tool};
+use verger_mcp::{Session, Tool};
 use verger_model::ToolSpec;
 use verger_wire::RpcError;
-use verger_wire::requests::{McpServerToolCallParams, McpServerToolCallResponse};
+use verger_wire::requests::{McpResourceReadResponse, McpServerToolCallParams, McpServerToolCallResponse};
 use verger_wire::types::{AskForApproval, McpToolCallResult};
 
 use crate::config::McpServer;
@@ -50,7 +50,21 @@ impl Caller {
         let failed = |why: String| RpcError::tool_call_failed(&server, &tool, why);
         let session = self.session(&name).await.map_err(failed)?;
         let result = session.call(&tool, arguments, meta, definition.tool_timeout()).await;
-        let result = result.map_err(|error| failed(self.explain(&error)))?;
+        let result = result.map_err(|error| failed(error.to_string()))?;
+        serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
+    }
+
+    /// `mcpServer/resource/read`.
+    pub(super) async fn read_resource(
+        &self,
+        server: &str,
+        uri: &str,
+    ) -> Result<McpResourceReadResponse, RpcError> {
+        let (name, definition) = self.definition(server)?;
+        let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
+        let session = self.session(&name).await.map_err(failed)?;
+        let result = session.read_resource(uri, definition.tool_timeout()).await;
+        let result = result.map_err(|error| failed(error.to_string()))?;
         serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
     }
 
@@ -78,11 +92,7 @@ impl Caller {
         }
         let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
         let result = session.call(tool, arguments, None, definition.tool_timeout()).await;
-        outcome(result.map_err(|error| self.explain(&error))?)
-    }
-
-    fn explain(&self, error: &CallError) -> String {
-        error.to_string()
+        outcome(result.map_err(|error| error.to_string())?)
     }
 
     /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that

@@ -1,1 +1,5 @@
-//! Tests of the machine of one thread.
+//! Tests of the machine of one thread: stories as transcripts, and random histories against the log.
+
+mod executor;
+mod histories;
+mod stories;

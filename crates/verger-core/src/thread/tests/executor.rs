@@ -1,0 +1,216 @@
+//! An executor on paper: keeps what it is told to keep, and what clients are told.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+use verger_wire::Notification;
+use verger_wire::types::{ThreadItem, ThreadStatus, Turn, TurnStatus, UserInput};
+
+use crate::ids::{ThreadId, Ticket, TurnId};
+use crate::thread::{Effect, Event, Record, Reply, Says, Thread, turns};
+
+/// A thread with everything around it.
+#[derive(Debug)]
+pub(super) struct Executor {
+    pub(super) machine: Thread,
+    pub(super) log: Vec<Record>,
+    /// What a client that follows the thread from its beginning knows of each turn.
+    pub(super) told: BTreeMap<String, Turn>,
+    /// One line for each effect, in order.
+    pub(super) transcript: Vec<String>,
+    /// The model call under way.
+    pub(super) call: Option<u64>,
+    /// Tool calls under way.
+    pub(super) tools: Vec<String>,
+    /// Requests without an answer.
+    pub(super) open: Vec<Ticket>,
+    pub(super) idle_seen: u64,
+    pub(super) begins: u64,
+    /// Appends that succeed before the disk is full; `None` is a disk without end.
+    pub(super) room: Option<u32>,
+    /// An append has failed: from then on the log knows less than clients were told of failures.
+    pub(super) failed: bool,
+    at: i64,
+    last_ticket: u64,
+}
+
+impl Executor {
+    pub(super) fn new() -> Self {
+        Self {
+            machine: Thread::new(ThreadId(Uuid::from_u128(1))),
+            log: Vec::new(),
+            told: BTreeMap::new(),
+            transcript: Vec::new(),
+            call: None,
+            tools: Vec::new(),
+            open: Vec::new(),
+            idle_seen: 0,
+            begins: 0,
+            room: None,
+            failed: false,
+            at: 1_700_000_000_000,
+            last_ticket: 0,
+        }
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        self.open.push(Ticket(self.last_ticket));
+        Ticket(self.last_ticket)
+    }
+
+    pub(super) fn begin(&mut self, text: &str) {
+        let ticket = self.ticket();
+        self.begins += 1;
+        let turn = TurnId(Uuid::from_u128(0x1000 + u128::from(self.begins)));
+        self.handle(Event::Begin { ticket, turn, input: vec![UserInput::text(text)], client_id: None });
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        let ticket = self.ticket();
+        self.handle(Event::Interrupt { ticket: Some(ticket), turn: None });
+    }
+
+    /// The model says something in answer to the call under way.
+    pub(super) fn says(&mut self, says: Says) {
+        if let Some(call) = self.call {
+            self.handle(Event::Model { call, says });
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: Event) {
+        self.at += 7;
+        self.machine.handle(self.at, event);
+        while let Some(effect) = self.machine.poll_effect() {
+            self.obey(effect);
+        }
+        self.check();
+    }
+
+    fn obey(&mut self, effect: Effect) {
+        match effect {
+            Effect::Append(records) => {
+                if self.room == Some(0) {
+                    self.failed = true;
+                    self.transcript.push("append failed".into());
+                    self.machine.handle(self.at, Event::AppendFailed { message: "disk full".into() });
+                    return;
+                }
+                self.room = self.room.map(|room| room - 1);
+                let names = records.iter().map(|r| match r {
+                    Record::TurnStarted { .. } => "turn+",
+                    Record::ItemStarted { .. } => "item+",
+                    Record::ItemCompleted { .. } => "item",
+                    Record::TurnCompleted { .. } => "turn",
+                });
+                self.transcript.push(format!("append {}", names.collect::<Vec<_>>().join(" ")));
+                self.log.extend(records);
+            }
+            Effect::Notify(notification) => self.told(notification),
+            Effect::Status(status) => {
+                let name = match status {
+                    ThreadStatus::Active { .. } => "active",
+                    ThreadStatus::Idle => "idle",
+                    ThreadStatus::SystemError => "systemError",
+                    ThreadStatus::NotLoaded => "notLoaded",
+                };
+                self.transcript.push(format!("status {name}"));
+            }
+            Effect::Reply { ticket, reply } => {
+                self.answered(ticket);
+                self.transcript.push(match reply {
+                    Reply::Turn(turn) => format!("reply turn {:?}", turn.status),
+                    Reply::Interrupted => "reply interrupted".into(),
+                });
+            }
+            Effect::Refuse { ticket, error } => {
+                self.answered(ticket);
+                self.transcript.push(format!("refuse {}", error.message));
+            }
+            Effect::CallModel { call } => {
+                self.call = Some(call);
+                self.transcript.push("call model".into());
+            }
+            Effect::CancelModel => self.call = None,
+            Effect::CallTool { item, tool, .. } => {
+                assert!(
+                    self.log
+                        .iter()
+                        .any(|r| matches!(r, Record::ItemStarted { item: i, .. } if i.id() == item)),
+                    "a tool is called before its call is durable"
+                );
+                self.tools.push(item);
+                self.transcript.push(format!("call tool {tool}"));
+            }
+            Effect::CancelTools => self.tools.clear(),
+            Effect::Idle { seen } => {
+                assert!(self.machine.active_turn().is_none(), "idle with an active turn");
+                self.idle_seen = seen;
+            }
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket) {
+        let open = self.open.iter().position(|open| *open == ticket);
+        self.open.remove(open.expect("K8: each request is answered once"));
+    }
+
+    fn told(&mut self, notification: Notification) {
+        let line = notification.method().to_owned();
+        match notification {
+            Notification::TurnStarted(n) => {
+                assert!(self.told.insert(n.turn.id.clone(), n.turn).is_none(), "a turn starts twice");
+            }
+            Notification::ItemStarted(n) => {
+                let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
+                assert!(!turn.items.iter().any(|i| i.id() == n.item.id()), "an item starts twice");
+                turn.items.push(n.item);
+            }
+            Notification::AgentMessageDelta(n) => {
+                let turn = self.told.get_mut(&n.turn_id).expect("a delta of a turn that never started");
+                let item = turn.items.iter_mut().find(|i| i.id() == n.item_id);
+                let Some(ThreadItem::AgentMessage(message)) = item else { panic!("a delta of no message") };
+                message.text.push_str(&n.delta);
+            }
+            Notification::ItemCompleted(n) => {
+                let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
+                let item = turn.items.iter_mut().find(|i| i.id() == n.item.id());
+                let item = item.expect("an item completes that never started");
+                if let (ThreadItem::AgentMessage(told), ThreadItem::AgentMessage(whole)) = (&*item, &n.item) {
+                    assert_eq!(told.text, whole.text, "the deltas are not the message");
+                }
+                *item = n.item;
+            }
+            Notification::TurnCompleted(n) => {
+                let turn = self.told.get_mut(&n.turn.id).expect("a turn ends that never started");
+                assert_eq!(turn.status, TurnStatus::InProgress, "a turn ends twice");
+                turn.status = n.turn.status;
+                turn.error = n.turn.error;
+                turn.started_at = n.turn.started_at;
+                turn.completed_at = n.turn.completed_at;
+                turn.duration_ms = n.turn.duration_ms;
+            }
+            _ => {}
+        }
+        self.transcript.push(line);
+    }
+
+    /// K5, K7: the log and the active turn tell a newcomer exactly what the first client was told.
+    fn check(&self) {
+        assert_eq!(self.open, [], "a request is left without an answer");
+        if self.failed {
+            return;
+        }
+        let active = self.machine.active_turn();
+        let mut snapshot = turns(self.log.clone(), active.map(|turn| turn.id.as_str()));
+        if let (Some(active), Some(last)) = (active, snapshot.last_mut()) {
+            assert_eq!(last.id, active.id);
+            *last = active.clone();
+        }
+        let mut told: Vec<_> = self.told.values().cloned().collect();
+        for turn in snapshot.iter_mut().chain(&mut told) {
+            turn.items_view = verger_wire::types::TurnItemsView::Full;
+        }
+        assert_eq!(snapshot, told, "a newcomer and the first client know different things");
+    }
+}

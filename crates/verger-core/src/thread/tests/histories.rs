@@ -1,0 +1,108 @@
+//! Random histories: whatever happens, a newcomer learns exactly what the first client was told (K5, K7), and each
+//! request is answered once. The executor asserts it after every event.
+
+use proptest::prelude::*;
+use serde_json::json;
+use verger_wire::types::{McpToolCallResult, TurnError};
+
+use super::executor::Executor;
+use crate::thread::{Event, Says, ToolOutcome};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin,
+    NotBegun,
+    Interrupt,
+    OrphanInterrupt,
+    Text(u8, bool),
+    TextDone(u8),
+    Reasoning,
+    Tool,
+    Completed,
+    Failed,
+    ToolDone(bool),
+    Stale,
+    DiskFull,
+    DiskFree,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Begin),
+        1 => Just(Step::NotBegun),
+        1 => Just(Step::Interrupt),
+        1 => Just(Step::OrphanInterrupt),
+        8 => (0..2_u8, any::<bool>()).prop_map(|(output, start)| Step::Text(output, start)),
+        3 => (0..2_u8).prop_map(Step::TextDone),
+        1 => Just(Step::Reasoning),
+        4 => Just(Step::Tool),
+        6 => Just(Step::Completed),
+        1 => Just(Step::Failed),
+        6 => any::<bool>().prop_map(Step::ToolDone),
+        1 => Just(Step::Stale),
+        1 => Just(Step::DiskFull),
+        2 => Just(Step::DiskFree),
+    ]
+}
+
+fn take(thread: &mut Executor, step: Step) {
+    let output = |n: u8| format!("m{n}").into();
+    match step {
+        Step::Begin => thread.begin("hi"),
+        Step::NotBegun => {
+            thread.begins += 1;
+            thread.handle(Event::NotBegun);
+        }
+        Step::Interrupt => thread.interrupt(),
+        Step::OrphanInterrupt => thread.handle(Event::Interrupt { ticket: None, turn: None }),
+        Step::Text(n, true) => thread.says(Says::TextStarted { output: output(n) }),
+        Step::Text(n, false) => thread.says(Says::TextDelta { output: output(n), delta: "x".into() }),
+        Step::TextDone(n) => thread.says(Says::TextDone { output: output(n) }),
+        Step::Reasoning => thread.says(Says::Reasoning { summary: vec!["s".into()], content: Vec::new() }),
+        Step::Tool => {
+            thread.says(Says::ToolCall { server: "s".into(), tool: "t".into(), arguments: json!({}) });
+        }
+        Step::Completed => {
+            let call = thread.call.take();
+            if let Some(call) = call {
+                thread.handle(Event::Model { call, says: Says::Completed });
+            }
+        }
+        Step::Failed => {
+            let error = TurnError {
+                message: "no".into(),
+                codex_error_info: None,
+                additional_details: None,
+                misalignment: None,
+            };
+            thread.says(Says::Failed { error });
+        }
+        Step::ToolDone(ok) => {
+            let Some(item) = thread.tools.pop() else { return };
+            let result = ToolOutcome { result: McpToolCallResult::default(), is_error: !ok };
+            let outcome = if ok { Ok(result) } else { Err("died".into()) };
+            thread.handle(Event::ToolDone { item, outcome });
+        }
+        Step::Stale => {
+            thread.handle(Event::Model { call: 0, says: Says::Completed });
+            thread.handle(Event::ToolDone { item: "no such".into(), outcome: Err("late".into()) });
+        }
+        Step::DiskFull => thread.room = Some(1),
+        Step::DiskFree => thread.room = None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_newcomer_learns_what_the_first_client_was_told(steps in prop::collection::vec(step(), 1..120)) {
+        let mut thread = Executor::new();
+        for step in steps {
+            take(&mut thread, step);
+        }
+        thread.handle(Event::Interrupt { ticket: None, turn: None });
+        prop_assert!(thread.machine.active_turn().is_none());
+        prop_assert_eq!(thread.idle_seen, thread.begins, "the thread is never reported idle");
+    }
+}
