@@ -78,7 +78,7 @@ pub(super) async fn choose(
                 return Ok(tool);
             }
             Err(error) => {
-                let reason = first_line(&error.to_string());
+                let reason = reason(&error.to_string());
                 println!("        not this one: {reason}");
                 last = Some(reason);
             }
@@ -179,8 +179,11 @@ async fn run(reaper: &Reaper, program: &str, args: &[&str]) -> Result<(), Failur
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
+/// The first line, without the way that the failure took through the server.
+fn reason(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    let through = format!("MCP server '{HELPER}': ");
+    line.split_once(&through).map_or(line, |(_, cause)| cause).chars().take(200).collect()
 }
 
 #[cfg(test)]
@@ -196,6 +199,13 @@ mod tests {
         let server = config.mcp_server(&HELPER.into()).unwrap();
         assert_eq!((server.command.as_str(), server.args.len()), ("/a \"b\"/c", 2));
         assert_eq!(server.startup_timeout(), PATIENCE);
+    }
+
+    #[test]
+    fn a_reason_is_the_cause_alone() {
+        let error = "tools/call: failed for `demo/echo`: MCP server 'demo': 'npx' is not on PATH\nstderr: x";
+        assert_eq!(reason(error), "'npx' is not on PATH");
+        assert_eq!(reason("python3 ended with 1"), "python3 ended with 1");
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub(super) struct Server {
     process: Process,
     url: String,
     token: String,
-    /// What it said when it began to serve, besides the address.
-    pub(super) remarks: Vec<String>,
+    /// How helpers are contained, as it said.
+    pub(super) containment: String,
     /// Read when something is waited for. In between the pipe holds 64 kB, and a server that logs errors only says less.
     lines: Lines<BufReader<pipe::Receiver>>,
     /// When this is dropped, the demo's shim ends keeper, server and all.
@@ -38,6 +38,8 @@ pub(super) struct Ended {
     pub(super) how: String,
     /// Processes that it had left and that ended without it. Each was seen by the kernel's own count of children.
     pub(super) orphans: usize,
+    /// What it said about processes of the run before it, if there were any.
+    pub(super) swept: Option<String>,
 }
 
 impl Server {
@@ -57,23 +59,12 @@ impl Server {
         let first = within("the demo's server", LIMIT, lines.next_line()).await??.unwrap_or_default();
         let pid = first.strip_prefix("started ").and_then(|pid| pid.parse().ok());
         let pid: u32 = pid.ok_or_else(|| format!("the demo's server did not start: {first}"))?;
-        let mut said = Vec::new();
-        let address = loop {
-            let line = within("the demo's server", LIMIT, lines.next_line()).await??;
-            match line.as_deref() {
-                None | Some("empty") => {
-                    return Err(format!("the demo's server did not serve: {}", said.join(" / ")).into());
-                }
-                Some(line) => match line.split_once(" serves ws://") {
-                    Some((_, address)) => break address.to_owned(),
-                    None => said.push(line.to_owned()),
-                },
-            }
-        };
+        let address = awaited(&mut lines, " serves ws://").await?;
+        let containment = awaited(&mut lines, "containment: ").await?;
         let process = pin(pid, helper.custody.pid()).ok_or("the demo's server ended at once")?;
         let token = std::fs::read_to_string(home.join("token"))?.trim().to_owned();
         let url = format!("ws://{address}");
-        Ok(Self { pid, process, url, token, remarks: said, lines, _keeper: helper.custody })
+        Ok(Self { pid, process, url, token, containment, lines, _keeper: helper.custody })
     }
 
     /// A connection of its own.
@@ -84,7 +75,7 @@ impl Server {
     /// Sends the signal, and waits until the kernel says that the server and all that it had left are gone.
     pub(super) async fn end(mut self, signal: Signal) -> Result<Ended, Failure> {
         pidfd_send_signal(self.process.pidfd(), signal)?;
-        let mut ended = Ended { how: "unseen".to_owned(), orphans: 0 };
+        let mut ended = Ended { how: "unseen".to_owned(), orphans: 0, swept: None };
         loop {
             let line = within("the end of the demo's server", LIMIT, self.lines.next_line()).await??;
             match line.as_deref() {
@@ -94,9 +85,27 @@ impl Server {
                     if let Some(how) = line.strip_prefix("ended ") {
                         ended.how = how.to_owned();
                     }
+                    if let Some((_, swept)) = line.split_once("swept: ") {
+                        ended.swept = Some(swept.trim().to_owned());
+                    }
                     ended.orphans += usize::from(line.starts_with("orphan "));
                 }
             }
+        }
+    }
+}
+
+/// Reads on until a line has the mark; returns what follows it.
+async fn awaited(lines: &mut Lines<BufReader<pipe::Receiver>>, mark: &str) -> Result<String, Failure> {
+    let mut said = Vec::new();
+    loop {
+        let line = within("the demo's server", LIMIT, lines.next_line()).await??;
+        match line.filter(|line| line != "empty") {
+            None => return Err(format!("the demo's server did not serve: {}", said.join(" / ")).into()),
+            Some(line) => match line.split_once(mark) {
+                Some((_, rest)) => return Ok(rest.trim().to_owned()),
+                None => said.push(line),
+            },
         }
     }
 }

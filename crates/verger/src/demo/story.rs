@@ -47,9 +47,7 @@ pub(super) async fn tell(args: &DemoArgs, folder: &Path, reaper: &Reaper) -> Res
         millis(began.elapsed()),
         folder.display()
     );
-    for remark in server.remarks.iter().filter(|remark| remark.contains("containment:")) {
-        println!("       {remark}");
-    }
+    println!("        helpers contained by: {}", server.containment);
     let tool = choose(args.helper, folder, reaper, &server).await?;
     let mut story = Story { folder, reaper, tool, threads: Vec::new(), problems: Vec::new() };
     let count = usize::from(args.threads);
@@ -176,9 +174,6 @@ impl Story<'_> {
         let began = Instant::now();
         let server = Server::start(self.reaper, self.folder).await?;
         println!("again   pid {}, ready after {}", server.pid, millis(began.elapsed()));
-        for remark in server.remarks.iter().filter(|remark| remark.contains("swept:")) {
-            println!("       {remark}");
-        }
         let mut visitor = Visitor::arrive(&server).await?;
         let listed = visitor.ask("thread/list", json!({"limit": 100})).await?;
         let listed = listed["data"].as_array().map_or(0, Vec::len);
@@ -209,6 +204,9 @@ impl Story<'_> {
         }
         let asked = Instant::now();
         let ended = kernel::within("SIGTERM of the server", LIMIT, server.end(Signal::TERM)).await??;
+        if let Some(swept) = &ended.swept {
+            self.problem(format!("the new server found leftovers: {swept}"));
+        }
         println!(
             "end     SIGTERM: {} after {}, {} orphans",
             ended.how,
