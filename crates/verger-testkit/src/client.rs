@@ -1,0 +1,288 @@
+//! A client of the wire protocol: asks, listens, and keeps every message it has seen, in order.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How long an answer or a notification is waited for before the test fails.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// One WebSocket connection. Dropping it cuts the connection without a goodbye, as a crashed client does.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    sink: tokio::sync::Mutex<SplitSink<Socket, Message>>,
+    seen: Arc<Seen>,
+    last_id: AtomicI64,
+    /// The reading task; aborted when this is dropped.
+    reader: JoinSet<()>,
+}
+
+/// Why there is no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NoResult {
+    /// The server answered with an error.
+    #[error("{message} ({code}) {data}")]
+    Refused {
+        /// JSON-RPC's.
+        code: i64,
+        /// For people.
+        message: String,
+        /// For programs; null where there is none.
+        data: Value,
+    },
+    /// The connection ended first.
+    #[error("the connection ended")]
+    Closed,
+}
+
+/// Everything that has come so far. The channel carries the number of messages and whether the connection has ended;
+/// it closes with the client.
+#[derive(Debug)]
+struct Seen {
+    messages: Mutex<Vec<Value>>,
+    progress: watch::Sender<(usize, bool)>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Connects and introduces itself as `name`.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub async fn open(url: &str, name: &str) -> Self {
+        Self::open_with(url, name, json!({ "experimentalApi": true })).await
+    }
+
+    /// The same with other capabilities.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub async fn open_with(url: &str, name: &str, capabilities: Value) -> Self {
+        let client = Self::connect(url, name, &[]).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let info = json!({ "name": name, "title": name, "version": "0" });
+        client.call("initialize", json!({ "clientInfo": info, "capabilities": capabilities })).await;
+        client.send(&json!({ "method": "initialized" })).await.expect("the server has just answered");
+        client
+    }
+
+    /// Connects and says nothing yet. `headers` go with the upgrade.
+    ///
+    /// # Errors
+    ///
+    /// The socket's, or the server's refusal of the upgrade.
+    pub async fn connect(url: &str, name: &str, headers: &[(&str, &str)]) -> Result<Self, Box<SocketError>> {
+        let mut request = url.into_client_request()?;
+        for (key, value) in headers {
+            let key = HeaderName::from_bytes(key.as_bytes()).expect("a test writes valid header names");
+            let value = HeaderValue::from_str(value).expect("a test writes valid header values");
+            request.headers_mut().insert(key, value);
+        }
+        let (socket, _) = connect_async(request).await?;
+        let (sink, stream) = socket.split();
+        let seen = Arc::new(Seen { messages: Mutex::default(), progress: watch::Sender::new((0, false)) });
+        let mut reader = JoinSet::new();
+        reader.spawn(read(stream, Arc::clone(&seen)));
+        let (sink, last_id) = (tokio::sync::Mutex::new(sink), AtomicI64::new(0));
+        Ok(Self { name: name.to_owned(), sink, seen, last_id, reader })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal, or that the connection ended first.
+    ///
+    /// # Panics
+    ///
+    /// Without an answer in 15 s.
+    pub async fn ask(&self, method: &str, params: Value) -> Result<Value, NoResult> {
+        let from = self.mark();
+        let id = self.begin(method, params).await?;
+        self.answer(from, id, method).await
+    }
+
+    /// Sends a request; its id, for [`Client::answer`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended.
+    pub async fn begin(&self, method: &str, params: Value) -> Result<i64, NoResult> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        self.send(&json!({ "id": id, "method": method, "params": params })).await?;
+        Ok(id)
+    }
+
+    /// Waits for the answer to request `id` among the messages from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal, or that the connection ended first.
+    ///
+    /// # Panics
+    ///
+    /// Without an answer in 15 s.
+    pub async fn answer(&self, from: usize, id: i64, what: &str) -> Result<Value, NoResult> {
+        let fits = |message: &Value| message.get("method").is_none() && message["id"] == id;
+        let message = self.find(from, what, fits).await.ok_or(NoResult::Closed)?;
+        match message.get("error") {
+            None => Ok(message["result"].clone()),
+            Some(error) => Err(NoResult::Refused {
+                code: error["code"].as_i64().unwrap_or_default(),
+                message: error["message"].as_str().unwrap_or_default().to_owned(),
+                data: error["data"].clone(),
+            }),
+        }
+    }
+
+    /// Asks for something that must succeed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn call(&self, method: &str, params: Value) -> Value {
+        let shown = params.to_string();
+        let result = self.ask(method, params).await;
+        result.unwrap_or_else(|error| panic!("{}: {method} {shown}: {error}", self.name))
+    }
+
+    /// Asks for something that must be refused; code and message.
+    ///
+    /// # Panics
+    ///
+    /// When it succeeds, or the connection ends.
+    pub async fn refused(&self, method: &str, params: Value) -> (i64, String) {
+        let shown = params.to_string();
+        match self.ask(method, params).await {
+            Err(NoResult::Refused { code, message, .. }) => (code, message),
+            other => panic!("{}: {method} {shown} was to be refused, not {other:?}", self.name),
+        }
+    }
+
+    /// Sends any message.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended.
+    pub async fn send(&self, message: &Value) -> Result<(), NoResult> {
+        self.send_raw(Message::text(message.to_string())).await
+    }
+
+    /// Sends a frame as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended.
+    pub async fn send_raw(&self, message: Message) -> Result<(), NoResult> {
+        self.sink.lock().await.send(message).await.map_err(|_| NoResult::Closed)
+    }
+
+    /// How many messages have come so far: a place to listen from.
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.seen.progress.borrow().0
+    }
+
+    /// Every message from `from` on.
+    #[must_use]
+    pub fn since(&self, from: usize) -> Vec<Value> {
+        self.seen.messages.lock().unwrap_or_else(PoisonError::into_inner)[from..].to_vec()
+    }
+
+    /// Parameters of the notifications of `method` from `from` on.
+    #[must_use]
+    pub fn notes(&self, from: usize, method: &str) -> Vec<Value> {
+        let all = self.since(from).into_iter();
+        all.filter(|m| m["method"] == method && m.get("id").is_none()).map(|m| m["params"].clone()).collect()
+    }
+
+    /// Waits for a notification from `from` on; its parameters.
+    ///
+    /// # Panics
+    ///
+    /// When none fits in 15 s, or the connection ends.
+    pub async fn note(&self, from: usize, method: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let wanted = |m: &Value| m["method"] == method && m.get("id").is_none() && fits(&m["params"]);
+        match self.find(from, method, wanted).await {
+            Some(message) => message["params"].clone(),
+            None => panic!("{}: the connection ended before {method}", self.name),
+        }
+    }
+
+    /// Waits until the server has ended the connection.
+    ///
+    /// # Panics
+    ///
+    /// When it has not in 15 s.
+    pub async fn closed(&self) {
+        let mut progress = self.seen.progress.subscribe();
+        let ended = tokio::time::timeout(LIMIT, progress.wait_for(|(_, ended)| *ended)).await;
+        ended.expect("the connection is still open").expect("the sender lives in self.seen");
+    }
+
+    /// Waits for the first message from `from` on that fits; nothing when the connection ends first.
+    ///
+    /// # Panics
+    ///
+    /// After 15 s, with the messages seen instead.
+    pub async fn find(&self, from: usize, what: &str, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let mut progress = self.seen.progress.subscribe();
+        let mut next = from;
+        let search = async {
+            loop {
+                let (count, ended) = *progress.borrow_and_update();
+                let found = self.since(next).into_iter().find(|message| fits(message));
+                next = count;
+                if found.is_some() || ended {
+                    return found;
+                }
+                progress.changed().await.expect("the sender lives in self.seen");
+            }
+        };
+        match tokio::time::timeout(LIMIT, search).await {
+            Ok(found) => found,
+            Err(_) => {
+                let seen: Vec<_> = self.since(from).iter().map(|m| format!("\n  {m:.300}")).collect();
+                panic!("{}: no {what} in {LIMIT:?}; seen instead:{}", self.name, seen.concat())
+            }
+        }
+    }
+
+    /// Says goodbye with a close frame, and waits for the server's.
+    pub async fn close(mut self) {
+        // A server that has gone needs no goodbye.
+        if self.send_raw(Message::Close(None)).await.is_ok() {
+            self.reader.join_next().await;
+        }
+    }
+}
+
+async fn read(mut stream: SplitStream<Socket>, seen: Arc<Seen>) {
+    // An error is how a killed server ends a connection.
+    while let Some(Ok(message)) = stream.next().await {
+        let Message::Text(text) = message else { continue };
+        let value = serde_json::from_str(&text).expect("the server sends JSON");
+        let mut messages = seen.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.push(value);
+        let count = messages.len();
+        drop(messages);
+        seen.progress.send_modify(|progress| progress.0 = count);
+    }
+    seen.progress.send_modify(|progress| progress.1 = true);
+}

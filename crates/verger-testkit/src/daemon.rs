@@ -1,0 +1,253 @@
+//! A `verger` server under test: a real process, told apart by its pidfd, its stderr kept for failures.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fs, io, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::gone::Gone;
+use crate::home::Home;
+
+/// Longer than any start on any machine that builds this project.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running server. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    address: String,
+    stderr: Arc<Mutex<String>>,
+    /// Ends with the server's stderr.
+    reader: Option<JoinHandle<()>>,
+}
+
+/// A server that ended instead of serving.
+#[derive(Debug)]
+pub struct Refused {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All that it said.
+    pub stderr: String,
+}
+
+/// How to start a server: which program, where, with what.
+#[derive(Debug)]
+pub struct Launch {
+    command: Command,
+}
+
+// === impl Launch ===
+
+impl Launch {
+    /// `PROGRAM args...` in `home`. The environment is the test's own, without what could reach past the home.
+    #[must_use]
+    pub fn new(program: &Path, home: &Home, args: &[&str]) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the test is the owner, and LeakGuard checks it")]
+        let mut command = Command::new(program);
+        command.args(args).current_dir(home.work()).env("VERGER_HOME", home.path());
+        for name in ["OPENAI_API_KEY", "XDG_RUNTIME_DIR", "VERGER_LOG"] {
+            command.env_remove(name);
+        }
+        Self { command }
+    }
+
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts, and waits until the server says where it serves.
+    ///
+    /// # Errors
+    ///
+    /// How it ended and what it said, when it ended instead.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be executed, or neither serves nor ends in 30 s.
+    pub fn start(mut self) -> Result<Daemon, Refused> {
+        let piped = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the server's program can be executed");
+        let (stderr, said) = (child.stderr.take().expect("stderr is piped"), Arc::default());
+        let (tell, told) = mpsc::channel();
+        let theirs = Arc::clone(&said);
+        let reader = thread::spawn(move || read(stderr, &theirs, &tell));
+        let mut daemon = Daemon { child, address: String::new(), stderr: said, reader: Some(reader) };
+        match told.recv_timeout(START_LIMIT) {
+            Ok(address) => daemon.address = address,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = daemon.wait(START_LIMIT);
+                return Err(Refused { status, stderr: daemon.stderr() });
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("the server neither serves nor ends; it said:\n{}", daemon.stderr())
+            }
+        }
+        Ok(daemon)
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be executed.
+    pub fn output(mut self) -> io::Result<std::process::Output> {
+        self.command.stdin(Stdio::null()).output()
+    }
+}
+
+/// Keeps every line; the first address in one is what the starter waits for. The channel carries that one message
+/// and closes with stderr.
+fn read(stderr: ChildStderr, said: &Mutex<String>, tell: &mpsc::Sender<String>) {
+    let mut told = false;
+    // An unreadable stderr ends like a closed one: the starter learns it from the channel.
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(address) = line.split("ws://").nth(1).filter(|_| !told) {
+            let address = address.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+            // The starter has gone only if its patience had.
+            told = tell.send(address.to_owned()).is_ok();
+        }
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push_str(&line);
+        said.push('\n');
+    }
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Starts `PROGRAM app-server` on a free port, which asks for no token.
+    ///
+    /// # Panics
+    ///
+    /// When it does not serve.
+    #[must_use]
+    pub fn app_server(program: &Path, home: &Home) -> Self {
+        let launch = Launch::new(program, home, &["app-server", "--listen", "ws://127.0.0.1:0"]);
+        launch.start().unwrap_or_else(|refused| panic!("{}: {}", refused.status, refused.stderr))
+    }
+
+    /// For clients.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// HOST:PORT.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    ///
+    /// Never: pids fit.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    /// Sends a signal. The pid cannot be another process's: this one's own child keeps it until it is waited for.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid()).expect("a child's pid is not zero");
+        kill_process(pid, signal).expect("a child can be signalled until it is waited for");
+    }
+
+    /// A pidfd on it.
+    #[must_use]
+    pub fn gone(&self) -> Gone {
+        Gone::watch([self.pid()])
+    }
+
+    /// Waits for its end, by pidfd, and collects it.
+    ///
+    /// # Panics
+    ///
+    /// When it lives longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        if self.gone().wait(limit).is_err() {
+            panic!("the server is alive after {limit:?}; it said:\n{}", self.stderr());
+        }
+        let status = self.child.wait().expect("the server is this test's child");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader of stderr does not panic");
+        }
+        status
+    }
+
+    /// TERM, then its end.
+    ///
+    /// # Panics
+    ///
+    /// When it takes longer than the 10 s that it has, and 5 s for a slow machine.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait(Duration::from_secs(15))
+    }
+
+    /// KILL, then its end.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel does not end it in 10 s.
+    pub fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.wait(Duration::from_secs(10));
+    }
+
+    /// All that it said so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(self.proc("fd"))?.count())
+    }
+
+    /// Bytes resident.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn rss(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(self.proc("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS: the process has ended"))
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid()))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- stderr of the server (pid {}):\n{}---", self.pid(), self.stderr());
+        }
+        // Both fail only when it has been collected already.
+        if self.child.kill().is_ok() && self.child.wait().is_err() {
+            eprintln!("the server {} could not be collected", self.pid());
+        }
+    }
+}
