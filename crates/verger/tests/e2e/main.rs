@@ -1,0 +1,20 @@
+//! `verger` from outside: a real server, real helpers, real clients. What a test believes about processes comes from
+//! the kernel; what it believes about threads comes over the wire.
+
+#![forbid(unsafe_code)]
+
+mod close;
+mod config;
+mod helper_faults;
+mod helper_life;
+mod interrupt;
+mod kill;
+mod listener;
+mod order;
+mod protocol;
+mod restart;
+mod stage;
+mod switch;
+mod switches;
+mod threads;
+mod two_daemons;
