@@ -36,7 +36,7 @@ pub(super) struct Server {
 pub(super) struct Ended {
     /// `exit 0`, `signal 9`
     pub(super) how: String,
-    /// Processes that it had left and that ended without it. Each was seen by the kernel's own count of children.
+    /// Processes that it had left and that have ended without it; the kernel had made them the keeper's children.
     pub(super) orphans: usize,
     /// What it said about processes of the run before it, if there were any.
     pub(super) swept: Option<String>,
