@@ -27,8 +27,10 @@ pub(crate) fn tests(house: &House) -> Result<Outcome, Error> {
     let list = house.target.join("real-servers.json");
     std::fs::write(&list, Value::Object(servers).to_string()).map_err(Error::file(&list))?;
     let mut tests = cargo(house);
+    // All of the workspace is named, so that its crates have the features that the step `build` gave them.
     if has_nextest(house) {
-        tests.args(["nextest", "run", "--workspace", "--locked", "--profile", "real-servers"]);
+        tests.args(["nextest", "run", "--profile", "real-servers"]);
+        tests.args(["--workspace", "--locked", "--test", "real_servers"]);
     } else {
         tests.args([
             "test",

@@ -8,10 +8,19 @@ use crate::report::{Outcome, Report};
 use crate::run::{cargo, program, read, watch};
 use crate::soak_table::add_row;
 
-/// Each of these end-to-end tests takes its length from VERGER_TEST_SCALE and prints one line `SOAK {"figure": 1, ...}`.
+/// Each of these end-to-end tests takes its length from VERGER_TEST_SCALE and prints one line
+/// `SOAK {"figure": 1, ...}` to its stdout.
 const RUNS: [LongRun; 2] = [
-    LongRun { name: "switches", test: "soak_switches", about: "1,000 thread switches, each with a helper" },
-    LongRun { name: "kills", test: "soak_kills", about: "200 SIGKILLs of the server at random moments" },
+    LongRun {
+        name: "switches",
+        test: "switches::many_switches_leave_the_server_where_it_stood",
+        about: "1,000 thread switches, each with a helper",
+    },
+    LongRun {
+        name: "kills",
+        test: "restart::nothing_acknowledged_is_lost_by_a_kill",
+        about: "200 SIGKILLs of the server at random moments of a client's work",
+    },
 ];
 
 /// How many times longer than in `test`.
@@ -26,7 +35,7 @@ figure says that something leaks, so a row is also a pass. Times are the machine
 
 struct LongRun {
     name: &'static str,
-    /// What the test's name ends with.
+    /// The test's name in the binary `e2e`.
     test: &'static str,
     about: &'static str,
 }
@@ -57,7 +66,7 @@ fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
     watch(
         cargo(house)
             .args(["nextest", "run", "--workspace", "--locked", "--no-capture"])
-            .args(["--filterset", &format!("package(verger) & test(/(^|::){}$/)", run.test)])
+            .args(["--filterset", &format!("binary(e2e) & test(={})", run.test)])
             .env("VERGER_TEST_SCALE", SCALE),
         |line| {
             if let Some((_, figures)) = line.split_once("SOAK ") {
