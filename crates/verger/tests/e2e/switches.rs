@@ -53,11 +53,11 @@ async fn many_switches_leave_the_server_where_it_stood() {
         helpers.wait(STUBBORN).expect("the helper ends");
         closed(&observer, from, thread).await;
         if switch == WARM {
-            warm = Some(standing(&stage, &observer, 0).await);
+            warm = Some(standing(&stage, &observer).await);
         }
     }
     let warm = warm.expect("there are more switches than it takes to get warm");
-    let end = standing(&stage, &observer, warm.tasks).await;
+    let end = standing(&stage, &observer).await;
     eprintln!("after {WARM}: {warm:?}\nafter {total}: {end:?}");
     let figures = json!({
         "switches": total,
@@ -80,15 +80,13 @@ fn rounded(megabytes: f64) -> f64 {
     (megabytes * 100.0).round() / 100.0
 }
 
-/// Nothing tells a client when the last task of another's connection has ended, so this asks until it is so: at most
-/// 200 round trips, each of which lets the server's tasks run.
-async fn standing(stage: &Stage, observer: &Client, tasks: u64) -> Standing {
-    let mut ps = Value::Null;
+/// Nothing tells a client when the last task of another's connection or helper has ended, so this asks 200 times, each
+/// a round trip in which the server's tasks run: what is there every time stays, the lowest count tells.
+async fn standing(stage: &Stage, observer: &Client) -> Standing {
+    let (mut ps, mut tasks) = (Value::Null, u64::MAX);
     for _ in 0..200 {
         ps = observer.call("verger/ps", json!({})).await;
-        if ps["connections"] == 1 && (tasks == 0 || ps["tasks"] == tasks) {
-            break;
-        }
+        tasks = tasks.min(ps["tasks"].as_u64().expect("a number"));
     }
     #[expect(clippy::cast_precision_loss, reason = "megabytes, to compare with a tolerance of several")]
     let rss_mb = stage.daemon.rss().expect("it runs") as f64 / 1e6;
@@ -97,7 +95,7 @@ async fn standing(stage: &Stage, observer: &Client, tasks: u64) -> Standing {
         helpers: stage.home.tag().live().len(),
         listed_helpers: ps["helpers"].as_array().expect("a list").len(),
         connections: ps["connections"].as_u64().expect("a number"),
-        tasks: ps["tasks"].as_u64().expect("a number"),
+        tasks,
         descriptors: stage.daemon.descriptors().expect("it runs"),
         rss_mb,
     }
