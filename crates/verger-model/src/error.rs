@@ -43,6 +43,8 @@ pub enum ModelError {
         provider: String,
         /// Host and port.
         address: String,
+        /// Whether a connection was made at all; if not, nothing was sent.
+        connected: bool,
         /// The innermost causes.
         cause: String,
     },

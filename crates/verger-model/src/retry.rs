@@ -12,6 +12,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// A provider that asks for more has said no: the caller should hear so now.
 pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
+/// How often a connection that could not be made is tried again: with the waits between, for about three seconds.
+pub(crate) const CONNECTS: u32 = 4;
+
 /// The wait after `failed` attempts (at least 1): doubling, and between a half and all of it by chance, so that many
 /// clients that failed together do not come back together.
 pub(crate) fn backoff(failed: u32) -> Duration {

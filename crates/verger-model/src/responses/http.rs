@@ -84,7 +84,8 @@ impl Endpoint {
             answer.map_err(|_| ModelError::Silent { provider: id(), limit: idle })?.map_err(|error| {
                 let port = url.port_or_known_default().unwrap_or_default();
                 let address = format!("{}:{port}", url.host_str().unwrap_or_default());
-                ModelError::Unreachable { provider: id(), address, cause: causes(&error) }
+                let connected = !error.is_connect();
+                ModelError::Unreachable { provider: id(), address, connected, cause: causes(&error) }
             })?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);

@@ -1,7 +1,9 @@
 //! One answer of the Responses API, over as many attempts as it takes.
 //!
 //! The rule for attempts: a failure that may pass is tried again while nothing of the answer has been yielded. One
-//! that comes before the stream counts against `request_max_retries`, one within it against `stream_max_retries`. The
+//! that comes before the stream counts against `request_max_retries`, one within it against `stream_max_retries`. Where no
+//! connection was made nothing was sent, so that a model server which is just starting is waited for a few seconds
+//! whatever `request_max_retries` says. The
 //! wait is the provider's `Retry-After` if it gave one, else doubling with jitter; a `Retry-After` of more than a
 //! minute is an error at once, which says it.
 
@@ -55,6 +57,7 @@ struct Answer {
     ready: VecDeque<ModelEvent>,
     /// Whether anything of the answer was yielded, after which no attempt may follow.
     spoken: bool,
+    failed_connects: u32,
     failed_requests: u32,
     failed_streams: u32,
 }
@@ -88,6 +91,7 @@ impl Answer {
             decoder: Decoder::default(),
             ready: VecDeque::new(),
             spoken: false,
+            failed_connects: 0,
             failed_requests: 0,
             failed_streams: 0,
         })
@@ -154,7 +158,10 @@ impl Answer {
 
     /// The error, or the announcement of the next attempt.
     fn fail(&mut self, error: ModelError, streamed: bool) -> Result<ModelEvent, ModelError> {
-        let (failed, allowed) = if streamed {
+        let nothing_sent = matches!(error, ModelError::Unreachable { connected: false, .. });
+        let (failed, allowed) = if nothing_sent {
+            (&mut self.failed_connects, retry::CONNECTS.max(self.endpoint.provider.request_max_retries))
+        } else if streamed {
             (&mut self.failed_streams, self.endpoint.provider.stream_max_retries)
         } else {
             (&mut self.failed_requests, self.endpoint.provider.request_max_retries)
@@ -165,7 +172,7 @@ impl Answer {
             return Err(error);
         }
         *failed += 1;
-        let attempt = self.failed_requests + self.failed_streams;
+        let attempt = self.failed_connects + self.failed_requests + self.failed_streams;
         let delay = asked.unwrap_or_else(|| retry::backoff(attempt));
         tracing::debug!(provider = self.endpoint.provider.id, attempt, ?delay, %error, "asking again");
         self.state = State::Asking(delay);
