@@ -12,7 +12,7 @@ use crate::house::House;
 /// (ring's watches them), and every `cargo build` after a `cargo xtask` would build those crates again.
 const OF_CARGO_RUN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// A program with the project as its directory and no standard input.
+/// A program with the project as its directory, no standard input, and `target/tools` first on PATH.
 pub(crate) fn program(house: &House, program: impl AsRef<OsStr>) -> Command {
     #[expect(
         clippy::disallowed_methods,
@@ -25,18 +25,18 @@ pub(crate) fn program(house: &House, program: impl AsRef<OsStr>) -> Command {
             command.env_remove(name);
         }
     }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(house.tools().join("bin")).chain(std::env::split_paths(&path));
+    // A folder with a colon in its name cannot be on PATH: then the machine's own tools must do.
+    if let Ok(joined) = std::env::join_paths(folders) {
+        command.env("PATH", joined);
+    }
     command
 }
 
-/// Cargo, the same that runs xtask, with the project's own tools on PATH.
+/// Cargo, the same that runs xtask.
 pub(crate) fn cargo(house: &House) -> Command {
-    let mut cargo = program(house, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let tools = std::iter::once(house.tools().join("bin")).chain(std::env::split_paths(&path));
-    if let Ok(joined) = std::env::join_paths(tools) {
-        cargo.env("PATH", joined);
-    }
-    cargo
+    program(house, std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Runs it to its end, its output being ours.
@@ -72,7 +72,7 @@ pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<
     judge(shown, status)
 }
 
-/// Whether `program` starts at all and answers `--version`.
+/// Whether this program starts at all and answers `--version`.
 pub(crate) fn is_there(house: &House, name: &str) -> bool {
     let mut asked = program(house, name);
     asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
@@ -100,4 +100,55 @@ fn show(command: &Command) -> String {
         }
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn house(root: &Path) -> House {
+        House { root: root.to_owned(), target: root.join("target") }
+    }
+
+    #[test]
+    fn a_tool_below_target_is_found_and_one_that_is_nowhere_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let house = house(root.path());
+        assert!(!is_there(&house, "verger-no-such-tool"));
+        let tool = house.tools().join("bin/verger-no-such-tool");
+        std::fs::create_dir_all(house.tools().join("bin")).unwrap();
+        std::fs::write(&tool, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(is_there(&house, "verger-no-such-tool"));
+    }
+
+    #[test]
+    fn what_cargo_run_sets_is_not_handed_on() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo sets it for tests too");
+        let seen = read(&mut program(&house(root.path()), "env")).unwrap();
+        assert!(seen.contains("PATH=") && !seen.contains("CARGO_MANIFEST_"), "{seen}");
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_a_missing_program_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let house = house(root.path());
+        let failed = run(program(&house, "sh").args(["-c", "exit 3"])).unwrap_err();
+        assert_eq!(failed.to_string(), "'sh -c \"exit 3\"' failed: exit status: 3");
+        let missing = run(&mut program(&house, "verger-no-such-tool")).unwrap_err();
+        assert!(missing.to_string().starts_with("'verger-no-such-tool' could not be started"), "{missing}");
+    }
+
+    #[test]
+    fn a_watched_program_is_seen_line_by_line_and_still_judged() {
+        let root = tempfile::tempdir().unwrap();
+        let (house, mut lines) = (house(root.path()), Vec::new());
+        let script = "echo one; echo two; exit 1";
+        let failed = watch(program(&house, "sh").args(["-c", script]), |line| lines.push(line.to_owned()));
+        assert!(matches!(failed, Err(Error::Failed { .. })), "{failed:?}");
+        assert_eq!(lines, ["one", "two"]);
+    }
 }

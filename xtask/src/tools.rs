@@ -14,6 +14,8 @@ const NEXTEST: &str = "cargo-nextest@0.9.143";
 /// The protocol's own example server, as most people start theirs: through npx.
 pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
 const REQUIREMENTS: &str = "xtask/python-requirements.txt";
+/// What was fetched into a folder, in words that change with what is wanted.
+const NOTE: &str = "fetched.txt";
 
 /// cargo-nextest: the machine's, or one built below `target/tools`.
 pub(crate) fn nextest(house: &House) -> Result<Outcome, Error> {
@@ -34,13 +36,11 @@ pub(crate) fn nextest(house: &House) -> Result<Outcome, Error> {
 
 /// Whether `cargo nextest` works here.
 pub(crate) fn has_nextest(house: &House) -> bool {
-    is_there(house, "cargo-nextest") || house.tools().join("bin/cargo-nextest").exists()
+    is_there(house, "cargo-nextest")
 }
 
 /// A Python environment with mcp-server-time, the MCP SDK and what the acceptance scripts import.
 pub(crate) fn python(house: &House) -> Result<Outcome, Error> {
-    let wanted = house.root.join(REQUIREMENTS);
-    let wanted = std::fs::read_to_string(&wanted).map_err(Error::file(&wanted))?;
     if has_python(house)? {
         return Ok(Outcome::passed());
     }
@@ -60,16 +60,19 @@ pub(crate) fn python(house: &House) -> Result<Outcome, Error> {
                 REQUIREMENTS,
             ])
             .env("PIP_CACHE_DIR", house.target.join("pip-cache")))?;
-        note(&venv, &wanted)
+        note(&venv, &requirements(house)?)
     });
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
 }
 
 /// Whether that environment is there, with what the requirements ask today.
 pub(crate) fn has_python(house: &House) -> Result<bool, Error> {
-    let wanted = house.root.join(REQUIREMENTS);
-    let wanted = std::fs::read_to_string(&wanted).map_err(Error::file(&wanted))?;
-    Ok(house.python().exists() && is_noted(&house.venv(), &wanted)?)
+    Ok(house.python().exists() && is_noted(&house.venv(), &requirements(house)?)?)
+}
+
+fn requirements(house: &House) -> Result<String, Error> {
+    let file = house.root.join(REQUIREMENTS);
+    std::fs::read_to_string(&file).map_err(Error::file(file))
 }
 
 /// server-everything, with everything it is made of.
@@ -107,5 +110,3 @@ fn note(folder: &Path, what: &str) -> Result<(), Error> {
 fn is_noted(folder: &Path, what: &str) -> Result<bool, Error> {
     Ok(read_if_there(&folder.join(NOTE))?.is_some_and(|noted| noted == what))
 }
-
-const NOTE: &str = "fetched.txt";
