@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use uuid::Uuid;
 use verger_core::ids::{ConnectionId, ThreadId};
 use verger_core::server::Ending;
 use verger_store::{Direction, ListQuery, SortKey, StoreError};
@@ -43,7 +44,7 @@ impl Dispatch {
     fn route(&self, request: ClientRequest) -> Result<Route, RpcError> {
         let house = |request| Ok(Route::House(request));
         let asked = match request {
-            ClientRequest::ThreadStart(params) => Asked::Start(params),
+            ClientRequest::ThreadStart(params) => Asked::Start(ThreadId(Uuid::now_v7()), params),
             ClientRequest::ThreadResume(params) => Asked::Resume(id(&params.thread_id)?, params),
             ClientRequest::ThreadRead(params) => {
                 let include_turns = params.include_turns;

@@ -112,6 +112,13 @@ pub enum Event {
         /// Made under.
         generation: Generation,
     },
+    /// The owner task failed: it panicked, and will report nothing more.
+    OwnerDied {
+        /// Which thread.
+        thread: ThreadId,
+        /// Which owner.
+        generation: Generation,
+    },
     /// The store did what [`Effect::Store`](super::Effect::Store) asked, or could not.
     Stored {
         /// Which thread.

@@ -175,8 +175,7 @@ impl Server {
 
     /// Whether the request may be served; answers it where it may not.
     pub(super) fn admit(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
-        if !self.connections.contains_key(&connection) {
-            self.stale += 1;
+        if !self.is_known(ticket, connection) {
             return false;
         }
         if self.is_shutting_down() {
@@ -184,6 +183,16 @@ impl Server {
             return false;
         }
         true
+    }
+
+    /// Whether the client is still there. Where it is not, the answer only clears the executor's books.
+    fn is_known(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
+        let is_known = self.connections.contains_key(&connection);
+        if !is_known {
+            self.stale += 1;
+            self.refuse(ticket, Refusal::Closed);
+        }
+        is_known
     }
 
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
@@ -236,12 +245,12 @@ impl Server {
         self.settle(now, thread);
     }
 
-    /// Subscribes a connection to a thread whose owner runs. A connection that left meanwhile is passed over.
+    /// Subscribes a connection to a thread whose owner runs.
     fn attach(&mut self, ticket: Ticket, connection: ConnectionId, thread: ThreadId, observe: bool) {
-        let Some(followed) = self.connections.get_mut(&connection) else {
-            self.stale += 1;
+        if !self.is_known(ticket, connection) {
             return;
-        };
+        }
+        let Some(followed) = self.connections.get_mut(&connection) else { return };
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         followed.insert(thread);
         self.last_subscription.0 += 1;
@@ -308,7 +317,7 @@ impl Server {
         if let Some(waiting) = &mut loaded.opening {
             waiting.retain(|w| {
                 let Waiting::Attach { ticket, connection: c, .. } = w else { return true };
-                if *c == connection && how == Left::Unsubscribed {
+                if *c == connection {
                     left = true;
                     self.effects.push_back(Effect::Refuse { ticket: *ticket, refusal: Refusal::Closed });
                 }
@@ -328,8 +337,7 @@ impl Server {
         thread: ThreadId,
         begins_turn: bool,
     ) {
-        if !self.connections.contains_key(&connection) {
-            self.stale += 1;
+        if !self.is_known(ticket, connection) {
             return;
         }
         if begins_turn && self.is_shutting_down() {
@@ -368,6 +376,22 @@ impl Server {
             loaded.interrupting = false;
         }
         self.settle(now, thread);
+    }
+
+    /// The owner task failed without a word. Its thread ends here: what it was doing is lost with it, and what clients
+    /// were told is durable.
+    pub(super) fn owner_died(&mut self, now: Time, thread: ThreadId, generation: Generation) {
+        if let Some(loaded) = self.threads.get_mut(&thread)
+            && loaded.generation == generation
+        {
+            if loaded.opening.is_some() {
+                let error = OpenError::Failed("the thread's owner failed; see the server's log".to_owned());
+                return self.opened(now, thread, generation, Err(error));
+            }
+            loaded.turns_seen = loaded.turns_sent;
+            self.close(thread);
+        }
+        self.stopped(generation);
     }
 
     /// The thread's entry, where `generation` is its current owner (K4).

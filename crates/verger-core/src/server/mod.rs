@@ -138,6 +138,7 @@ impl Server {
             Event::Materialized { thread, generation } => self.materialized(now, thread, generation),
             Event::Idle { thread, generation, seen } => self.idle(now, thread, generation, seen),
             Event::Stopped { thread: _, generation } => self.stopped(generation),
+            Event::OwnerDied { thread, generation } => self.owner_died(now, thread, generation),
             Event::Stored { thread: _, generation, result } => self.stored(generation, result),
             Event::HelperWanted { thread, generation, server, ticket } => {
                 self.helper_wanted(Scope { thread, generation }, server, ticket);

@@ -51,22 +51,21 @@ fn yes() -> bool {
 }
 
 impl McpServer {
-    /// Whether it can be used; the reason names key and remedy.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Whether it can be used; otherwise the key below the server's own (with its dot), and a reason with the remedy.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         if self.url.is_some() && self.enabled {
-            return Err(
-                "remote servers (url) are not supported yet; set enabled = false to keep the entry".into()
-            );
+            let reason = "remote servers are not supported yet; set enabled = false to keep the entry";
+            return Err((".url", reason.to_owned()));
         }
         if self.command.is_empty() && self.url.is_none() {
-            return Err("no command; write command = \"PROGRAM\" and args = [...]".into());
+            return Err(("", "no command; write command = \"PROGRAM\" and args = [...]".to_owned()));
         }
         for (key, value) in
-            [("startup_timeout_sec", self.startup_timeout_sec), ("tool_timeout_sec", self.tool_timeout_sec)]
+            [(".startup_timeout_sec", self.startup_timeout_sec), (".tool_timeout_sec", self.tool_timeout_sec)]
         {
             let is_usable = |seconds: f64| seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok();
-            if value.is_some_and(|seconds| !is_usable(seconds)) {
-                return Err(format!("{key} is not a positive number of seconds"));
+            if let Some(seconds) = value.filter(|&seconds| !is_usable(seconds)) {
+                return Err((key, format!("not a positive number of seconds: {seconds}")));
             }
         }
         Ok(())

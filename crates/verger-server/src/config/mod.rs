@@ -3,6 +3,7 @@
 mod duration;
 mod mcp_servers;
 mod model_providers;
+mod place;
 mod threads;
 
 use std::collections::BTreeMap;
@@ -76,22 +77,16 @@ pub enum ConfigError {
         /// Why.
         cause: std::io::Error,
     },
-    /// Not TOML, or a key has the wrong type. The cause names line and key.
-    #[error("{path}: {cause}")]
+    /// Not TOML, a key of the wrong type, or a value that means nothing.
+    #[error("{}{}: {}{reason}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default(), key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// Where and why.
-        cause: Box<toml::de::Error>,
-    },
-    /// A key whose value means nothing.
-    #[error("{path}: {key}: {reason}")]
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// Which key, dotted.
-        key: String,
-        /// Why, and what to write instead.
+        /// Where in it, from 1.
+        line: Option<usize>,
+        /// Which key, dotted, where it is a key's fault.
+        key: Option<String>,
+        /// What is wrong, and what to write instead.
         reason: String,
     },
 }
@@ -125,9 +120,23 @@ impl Config {
 
     /// Reads `text`; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text)
-            .map_err(|cause| ConfigError::Invalid { path: path.to_owned(), cause: Box::new(cause) })?;
-        let refuse = |key: String, reason: String| ConfigError::Key { path: path.to_owned(), key, reason };
+        let invalid = |error: &toml::de::Error, key: Option<String>| ConfigError::Invalid {
+            path: path.to_owned(),
+            line: error.span().map(|span| place::line_at(text, span.start)),
+            key,
+            reason: error.message().to_owned(),
+        };
+        let parsed = toml::Deserializer::parse(text).map_err(|error| invalid(&error, None))?;
+        let file: File = serde_path_to_error::deserialize(parsed).map_err(|error| {
+            let key = error.path().to_string();
+            invalid(error.inner(), Some(key).filter(|key| key != "."))
+        })?;
+        let refuse = |key: String, reason: String| ConfigError::Invalid {
+            path: path.to_owned(),
+            line: place::line_of_key(text, &key),
+            key: Some(key),
+            reason,
+        };
         let mut providers = BTreeMap::from([("offline".to_owned(), ProviderConfig::offline())]);
         for (id, provider) in file.model_providers {
             let config =
@@ -141,7 +150,7 @@ impl Config {
         }
         let mut servers = BTreeMap::new();
         for (name, server) in file.mcp_servers {
-            server.check().map_err(|reason| refuse(format!("mcp_servers.{name}"), reason))?;
+            server.check().map_err(|(key, reason)| refuse(format!("mcp_servers.{name}{key}"), reason))?;
             servers.insert(ServerName::from(name.as_str()), Arc::new(server));
         }
         Ok(Self {
@@ -217,24 +226,26 @@ mod tests {
     #[test]
     fn errors_name_the_file_the_key_and_the_remedy() {
         for (text, expected) in [
-            ("model = 3", "line 1"),
+            ("model = 3", "config.toml:1: model: invalid type"),
+            ("\n\n[oops", "config.toml:3: "),
             (
-                "model_provider = \"nope\"",
-                "model_provider: no provider 'nope' is configured; known are offline",
+                "\nmodel_provider = \"nope\"",
+                "config.toml:2: model_provider: no provider 'nope' is configured; known are offline",
             ),
-            ("[mcp_servers.x]\nargs = []", "mcp_servers.x: no command"),
+            ("[mcp_servers.x]\nargs = []", "config.toml:1: mcp_servers.x: no command"),
+            ("[mcp_servers.x]\ncommand = 3", "config.toml:2: mcp_servers.x.command: invalid type"),
             (
                 "[mcp_servers.x]\ncommand = \"c\"\nstartup_timeout_sec = -1",
-                "mcp_servers.x: startup_timeout_sec",
+                "config.toml:3: mcp_servers.x.startup_timeout_sec: not a positive number of seconds",
             ),
-            ("[threads]\norphan_grace = \"soon\"", "orphan_grace"),
-            ("[model_providers.x]\nname = \"x\"", "model_providers.x: no base_url"),
+            (
+                "[threads]\norphan_grace = \"soon\"",
+                "config.toml:2: threads.orphan_grace: \"soon\" is not a duration",
+            ),
+            ("[model_providers.x]\nname = \"x\"", "config.toml:1: model_providers.x: no base_url"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(
-                error.starts_with("config.toml: ") && error.contains(expected),
-                "{text:?} gave {error:?}"
-            );
+            assert!(error.starts_with(expected), "{text:?} gave {error:?}");
         }
     }
 }

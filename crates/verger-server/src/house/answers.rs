@@ -28,6 +28,9 @@ impl House {
 
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
+        if let Asked::Start(thread, _) = &request {
+            self.fresh.remove(thread);
+        }
         match (&request, &refusal) {
             (Asked::Owner(thread, OwnerRequest::Read { include_turns }), Refusal::NotLoaded) => {
                 self.read_from_store(replier, *thread, *include_turns);
@@ -71,7 +74,7 @@ fn error(request: &Asked, refusal: Refusal) -> RpcError {
         | Asked::Unsubscribe(thread)
         | Asked::Owner(thread, _)
         | Asked::End(thread, _) => thread.to_string(),
-        Asked::Start(_) | Asked::Reload => String::new(),
+        Asked::Start(..) | Asked::Reload => String::new(),
     };
     let not_found = || match request {
         Asked::Owner(_, OwnerRequest::Read { .. }) => RpcError::thread_not_loaded(&thread),

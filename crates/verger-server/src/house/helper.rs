@@ -1,9 +1,11 @@
 //! The keeper of one helper: starts it, notices its death, ends it, and reports the proof.
 
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use verger_core::ids::HelperId;
@@ -65,27 +67,44 @@ struct Running {
     reader: JoinSet<()>,
 }
 
+/// Keeps a helper from its start to the proof that it is gone. Should the keeper itself fail, its helper is killed and
+/// proven gone all the same.
+pub(super) async fn keep(keeper: Keeper, definition: Option<Arc<McpServer>>) {
+    let (house, helper, custody) = (keeper.house.clone(), keeper.id, Arc::clone(&keeper.custody));
+    if AssertUnwindSafe(keeper.keep(definition)).catch_unwind().await.is_ok() {
+        return;
+    }
+    house.tell(Event::HelperFailed { helper, message: "its keeper failed; see the server's log".to_owned() });
+    if let Some(custody) = custody.get() {
+        custody.stop(Stop::Kill);
+        if custody.gone().await.is_err() {
+            house.tell(Event::HelperStuck { helper });
+            if let Err(unproven) = custody.proven().await {
+                return tracing::error!(%unproven, "a helper was left unproven");
+            }
+        }
+    }
+    house.tell(Event::HelperGone { helper });
+}
+
 impl Keeper {
-    /// Keeps the helper from its start to the proof that it is gone.
-    pub(super) async fn keep(mut self, definition: Option<Arc<McpServer>>) {
+    async fn keep(mut self, definition: Option<Arc<McpServer>>) {
         let helper = self.id;
         self.tell(McpServerStartupState::Starting, None);
         let Some(definition) = definition else {
             let message = format!("MCP server '{}' is not configured any more", self.server);
             return self.never_ran(message);
         };
-        let spawned = tokio::select! {
-            spawned = self.shared.reaper.spawn(self.spec(&definition)) => spawned,
-            // Giving up the spawn ends whatever it had begun; the reaper sees to the rest.
-            _ = stopped(&mut self.stop) => return self.cancelled(),
-        };
-        let Helper { stdin, stdout, stderr, custody } = match spawned {
-            Ok(helper) => helper,
-            Err(error) => {
-                let message = format!("MCP server '{}': {error}", self.server);
-                return self.never_ran(message);
-            }
-        };
+        // Not given up half-way, even if the helper is not wanted any more: only a helper that is in custody can be proven
+        // gone. The reaper limits how long it takes.
+        let Helper { stdin, stdout, stderr, custody } =
+            match self.shared.reaper.spawn(self.spec(&definition)).await {
+                Ok(helper) => helper,
+                Err(error) => {
+                    let message = format!("MCP server '{}': {error}", self.server);
+                    return self.never_ran(message);
+                }
+            };
         self.custody.set(custody.clone()).ok();
         let ring = StderrRing::new(STDERR_KEPT);
         let mut running = Running { custody, stderr: ring.clone(), reader: JoinSet::new() };
@@ -185,11 +204,6 @@ impl Keeper {
         self.tell(McpServerStartupState::Failed, Some(message.clone()));
         self.house.tell(Event::HelperFailed { helper, message });
         self.house.tell(Event::HelperGone { helper });
-    }
-
-    fn cancelled(self) {
-        self.tell(McpServerStartupState::Cancelled, None);
-        self.house.tell(Event::HelperGone { helper: self.id });
     }
 
     /// Tells the thread's subscribers how the start goes.

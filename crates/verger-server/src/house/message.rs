@@ -72,7 +72,8 @@ pub(crate) enum Request {
 /// A request that waits for the machine's verdict.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    Start(Box<ThreadStartParams>),
+    /// Under an id that is new.
+    Start(ThreadId, Box<ThreadStartParams>),
     Resume(ThreadId, Box<ThreadResumeParams>),
     Unsubscribe(ThreadId),
     Owner(ThreadId, OwnerRequest),

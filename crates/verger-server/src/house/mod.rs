@@ -16,7 +16,6 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use uuid::Uuid;
 use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
 use verger_core::server::{Event, Rules, Server, ServerName, StopHow};
 use verger_mcp::Session;
@@ -132,9 +131,9 @@ impl House {
             ToHouse::Request { connection, replier, request } => self.request(connection, replier, request),
             ToHouse::Core(event) => {
                 let ended = match &event {
-                    Event::Stopped { generation, .. } | Event::Opened { generation, result: Err(_), .. } => {
-                        Some(*generation)
-                    }
+                    Event::Stopped { generation, .. }
+                    | Event::OwnerDied { generation, .. }
+                    | Event::Opened { generation, result: Err(_), .. } => Some(*generation),
                     _ => None,
                 };
                 if let Event::HelperGone { helper } = &event {
@@ -188,14 +187,14 @@ impl House {
         };
         let ticket = self.next_ticket();
         let event = match &request {
-            Asked::Start(params) => {
+            Asked::Start(started, params) => {
                 let config = self.shared.config();
                 let over = Overrides::from(&**params);
                 if let Err((field, reason)) = over.check(&config) {
                     return replier.refuse(&RpcError::invalid_params(field, reason));
                 }
                 let ephemeral = params.ephemeral.unwrap_or(false);
-                let thread = ThreadId(Uuid::now_v7());
+                let thread = *started;
                 let meta = Meta::new(thread, self.shared.clock.unix_sec(), ephemeral, over, &config);
                 self.fresh.insert(thread, Box::new(meta));
                 Event::Start { ticket, connection, thread, ephemeral }

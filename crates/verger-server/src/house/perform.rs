@@ -1,8 +1,10 @@
 //! What the machine wants done, done.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use verger_core::ids::{Generation, HelperId, ThreadId, Ticket};
 use verger_core::server::{Effect, Ending, Event, News, Origin, Refusal, Scope, ServerName, StoreFailure};
@@ -78,8 +80,13 @@ impl House {
         let (handle, inbox) = mpsc::unbounded_channel();
         self.threads.insert(generation, handle);
         let (shared, house) = (Arc::clone(&self.shared), self.handle.clone());
-        let caller = Caller { shared, house, thread, generation, folder: PathBuf::new() };
-        self.tasks.spawn(thread::run(caller, origin, inbox));
+        let caller = Caller { shared, house: house.clone(), thread, generation, folder: PathBuf::new() };
+        self.tasks.spawn(async move {
+            // A panic has been reported by its hook. What it must not do is leave the thread loaded for ever.
+            if AssertUnwindSafe(thread::run(caller, origin, inbox)).catch_unwind().await.is_err() {
+                house.tell(Event::OwnerDied { thread, generation });
+            }
+        });
     }
 
     fn store(&mut self, thread: ThreadId, generation: Generation, ending: Ending) {
@@ -115,7 +122,7 @@ impl House {
         };
         let slot = HelperSlot { server, definition: definition.clone(), stop, session: None, custody };
         self.helpers.insert(id, slot);
-        self.tasks.spawn(keeper.keep(definition));
+        self.tasks.spawn(helper::keep(keeper, definition));
     }
 
     fn helper_for(&mut self, ticket: Ticket, result: Result<HelperId, Refusal>) {

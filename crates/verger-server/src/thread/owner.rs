@@ -32,6 +32,13 @@ pub(crate) enum Origin {
     Saved,
 }
 
+/// A request that the machine will answer, by what its answer looks like.
+pub(super) enum Asker {
+    Start(Replier),
+    Steer(Replier),
+    Interrupt(Replier),
+}
+
 /// What the owner knows. Its parts have one owner each: this task.
 pub(super) struct Owner {
     pub(super) caller: Caller,
@@ -40,7 +47,7 @@ pub(super) struct Owner {
     pub(super) log: Log,
     pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
     /// Requests that the machine will answer.
-    pub(super) tickets: HashMap<Ticket, Replier>,
+    pub(super) tickets: HashMap<Ticket, Asker>,
     /// The model's words, while it is being called, under the number of the call.
     pub(super) saying: Option<(u64, Saying)>,
     /// Tool calls of the active turn.
@@ -171,7 +178,10 @@ impl Owner {
                     Ok(turns) => turns,
                     Err(message) => return replier.refuse(&RpcError::internal(message)),
                 };
-                self.apply(*over);
+                // Who joins others does not change how they run.
+                if self.subscribers.is_empty() {
+                    self.apply(*over);
+                }
                 let started = self.meta.to_response(self.machine.status(), turns);
                 replier.ok(&ThreadResumeResponse {
                     started,
@@ -209,20 +219,21 @@ impl Owner {
         match request {
             OwnerRequest::TurnStart(params) => self.turn_start(ticket, replier, *params).await,
             OwnerRequest::TurnSteer(params) => {
-                let active = self.machine.active_turn().map(|turn| turn.id.clone());
-                match active {
-                    None => replier.refuse(&RpcError::nothing_to_steer()),
-                    Some(active) if active != params.expected_turn_id => {
-                        replier.refuse(&RpcError::steer_mismatch(params.expected_turn_id, active));
-                    }
-                    Some(_) => {
+                let refusal = match self.machine.active_turn() {
+                    None => Some(RpcError::nothing_to_steer()),
+                    Some(turn) if turn.id == params.expected_turn_id => None,
+                    Some(turn) => Some(RpcError::steer_mismatch(&params.expected_turn_id, &turn.id)),
+                };
+                match refusal {
+                    Some(error) => self.not_begun(replier, &error).await,
+                    None => {
                         let (input, client_id) = (params.input, params.client_user_message_id);
-                        self.begin(ticket, replier, input, client_id).await;
+                        self.begin(ticket, Asker::Steer(replier), input, client_id).await;
                     }
                 }
             }
             OwnerRequest::TurnInterrupt(params) => {
-                self.tickets.insert(ticket, replier);
+                self.tickets.insert(ticket, Asker::Interrupt(replier));
                 self.handle(Event::Interrupt { ticket: Some(ticket), turn: Some(params.turn_id) }).await;
             }
             OwnerRequest::ToolCall(params) => {

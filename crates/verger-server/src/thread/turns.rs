@@ -5,11 +5,11 @@ use verger_core::ids::{Ticket, TurnId};
 use verger_core::server;
 use verger_core::thread::{Effect, Event, Reply};
 use verger_model::WireApi;
-use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse};
+use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteerResponse};
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
-use super::owner::Owner;
+use super::owner::{Asker, Owner};
 use super::tools::Policy;
 use super::{context, model_call};
 use crate::config::Start;
@@ -33,18 +33,22 @@ impl Owner {
         } = params;
         let over = Overrides { cwd, model, approval_policy, sandbox: sandbox_policy, ..Overrides::default() };
         if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
-            replier.refuse(&RpcError::invalid_params(field, reason));
-            // The house counts on hearing of every request that might have begun a turn.
-            return self.handle(Event::NotBegun).await;
+            return self.not_begun(replier, &RpcError::invalid_params(field, reason)).await;
         }
         self.apply(over);
-        self.begin(ticket, replier, input, client_user_message_id).await;
+        self.begin(ticket, Asker::Start(replier), input, client_user_message_id).await;
+    }
+
+    /// Refuses a request that might have begun a turn. The house counts on hearing of each.
+    pub(super) async fn not_begun(&mut self, replier: Replier, error: &RpcError) {
+        replier.refuse(error);
+        self.handle(Event::NotBegun).await;
     }
 
     pub(super) async fn begin(
         &mut self,
         ticket: Ticket,
-        replier: Replier,
+        asker: Asker,
         input: Vec<UserInput>,
         client_id: Option<String>,
     ) {
@@ -52,7 +56,7 @@ impl Owner {
             self.meta.preview = preview(&input);
         }
         self.meta.updated_at = self.caller.shared.clock.unix_sec();
-        self.tickets.insert(ticket, replier);
+        self.tickets.insert(ticket, asker);
         let turn = TurnId(Uuid::now_v7());
         self.handle(Event::Begin { ticket, turn, input, client_id }).await;
     }
@@ -81,15 +85,23 @@ impl Owner {
             }
             Effect::Notify(notification) => self.notify(&notification),
             Effect::Status(status) => self.tell_status(status),
-            Effect::Reply { ticket, reply } => {
-                let Some(replier) = self.tickets.remove(&ticket) else { return };
-                match reply {
-                    Reply::Turn(turn) => replier.ok(&TurnStartResponse { turn: *turn }),
-                    Reply::Interrupted => replier.ok(&Empty {}),
+            Effect::Reply { ticket, reply } => match (self.tickets.remove(&ticket), reply) {
+                (Some(Asker::Start(replier)), Reply::Turn(turn)) => {
+                    replier.ok(&TurnStartResponse { turn: *turn });
                 }
-            }
+                (Some(Asker::Steer(replier)), Reply::Turn(turn)) => {
+                    replier.ok(&TurnSteerResponse { turn_id: turn.id });
+                }
+                (Some(Asker::Interrupt(replier)), Reply::Interrupted) => replier.ok(&Empty {}),
+                // An answer of another kind than the question: dropping the replier says that it failed.
+                (asker, reply) => {
+                    tracing::error!(answered = asker.is_some(), ?reply, "an answer fits no question")
+                }
+            },
             Effect::Refuse { ticket, error } => {
-                if let Some(replier) = self.tickets.remove(&ticket) {
+                if let Some(Asker::Start(replier) | Asker::Steer(replier) | Asker::Interrupt(replier)) =
+                    self.tickets.remove(&ticket)
+                {
                     replier.refuse(&error);
                 }
             }

@@ -42,6 +42,7 @@ pub(super) enum Move {
     OwnerEndsTurn(Generation),
     OwnerWants(Generation, usize),
     OwnerStops(Generation),
+    OwnerDies(Generation),
     StoreAnswers(Generation),
     HelperReady(HelperId),
     HelperFails(HelperId),
@@ -187,6 +188,8 @@ impl World {
             }
         }
         if self.mishaps < self.size.mishaps {
+            let living = self.owners.iter().filter(|(_, owner)| !owner.gone);
+            moves.extend(living.map(|(&generation, _)| Move::OwnerDies(generation)));
             moves.extend(
                 self.alive.iter().filter(|(_, p)| p.ready && !p.dying).map(|(&h, _)| Move::HelperFails(h)),
             );
@@ -293,6 +296,13 @@ impl World {
                 owner.gone = true;
                 let thread = owner.thread;
                 self.handle(Event::Stopped { thread, generation });
+            }
+            Move::OwnerDies(generation) => {
+                self.mishaps += 1;
+                let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
+                (owner.gone, owner.active) = (true, false);
+                let thread = owner.thread;
+                self.handle(Event::OwnerDied { thread, generation });
             }
             Move::StoreAnswers(generation) => self.store_answers(generation),
             Move::HelperReady(helper) => {
@@ -401,7 +411,11 @@ impl World {
 
     fn owner(&mut self, generation: Generation) -> &mut Owner {
         let owner = self.owners.get_mut(&generation).expect("K4: an effect names an owner that never was");
-        assert!(owner.opened && !owner.stopping, "K4: an effect names an owner that is not the current one");
+        // What is sent to an owner that has just died goes nowhere; the machine learns of it in its next event.
+        assert!(
+            owner.gone || owner.opened && !owner.stopping,
+            "K4: an effect names an owner that is not the current one"
+        );
         owner
     }
 
