@@ -11,6 +11,10 @@ use crate::tools::has_python;
 /// As fast as a release in what the scripts judge, in half of the build time: see the root Cargo.toml.
 const PROFILE: &str = "acceptance";
 
+/// Where the scripts judge a moment by the clock, a shared machine may be this slow, in milliseconds. What is judged here
+/// is what stays and in which order; the tight limits are for a quiet machine, by hand.
+const PATIENCE: &str = "2000";
+
 /// Minutes that one script may take. All of them end by themselves in less than two.
 const LIMIT: &str = "10m";
 
@@ -25,12 +29,12 @@ pub(crate) fn build(house: &House) -> Result<Outcome, Error> {
 
 /// Fifteen threads, each opened, used and left, with a polite helper or one on the Python SDK.
 pub(crate) fn switch(house: &House, helper: &str, start: &str) -> Result<Outcome, Error> {
-    script(house, "switch", &["--helper", helper, "--start", start])
+    script(house, "switch", &["--helper", helper, "--start", start, "--eof-ms", PATIENCE])
 }
 
 /// The server is killed while helpers of every shape live.
 pub(crate) fn kill(house: &House) -> Result<Outcome, Error> {
-    script(house, "kill", &[])
+    script(house, "kill", &["--kill-ms", PATIENCE])
 }
 
 /// Every way to end a thread, with every shape.

@@ -1,4 +1,4 @@
-//! What custody costs, against starting and killing the same programs plainly: `cargo run --release --example measure`.
+//! What custody costs, against starting and killing the same programs plainly: `cargo run --release --example measure_reaper`.
 //!
 //! Prints medians. Private memory is `Private_Clean + Private_Dirty` of a shim's smaps_rollup while its helper runs.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on says why by failing")]

@@ -1,4 +1,4 @@
-//! Prints how fast and how big an open store is: `cargo run --release -p verger-store --example measure [DIR]`.
+//! Prints how fast and how big an open store is: `cargo run --release -p verger-store --example measure_store [DIR]`.
 
 #![expect(clippy::disallowed_methods, reason = "a clock of its own: this measures")]
 
