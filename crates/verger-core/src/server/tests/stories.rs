@@ -1,1 +1,272 @@
 //! Short stories, told as transcripts: one event, then what the machine wants done.
+
+use std::time::Duration;
+
+use super::world::thread;
+use crate::ids::{ConnectionId, Generation, HelperId, Ticket};
+use crate::server::{Effect, Ending, Event, OrphanTurn, Rules, Server, ServerName};
+use crate::time::Time;
+
+/// A server, a clock, and numbers for requests.
+struct Story {
+    server: Server,
+    now: Time,
+    tickets: u64,
+}
+
+const A: ConnectionId = ConnectionId(1);
+const B: ConnectionId = ConnectionId(2);
+
+impl Story {
+    fn new(rules: Rules) -> Self {
+        let mut story = Self { server: Server::new(rules), now: Time(1000), tickets: 0 };
+        for connection in [A, B] {
+            story.tell(Event::Connected { connection }, &[]);
+        }
+        story
+    }
+
+    /// One event, and what it must lead to.
+    #[track_caller]
+    fn tell(&mut self, event: Event, expected: &[&str]) {
+        self.server.handle(self.now, event);
+        self.expect(expected);
+    }
+
+    #[track_caller]
+    fn expect(&mut self, expected: &[&str]) {
+        let effects: Vec<_> = std::iter::from_fn(|| self.server.poll_effect()).map(|e| line(&e)).collect();
+        assert_eq!(effects, expected);
+    }
+
+    #[track_caller]
+    fn after(&mut self, time: Duration, expected: &[&str]) {
+        self.now = self.now.after(time);
+        self.server.handle_timeout(self.now);
+        self.expect(expected);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    #[track_caller]
+    fn resume(&mut self, connection: ConnectionId, observe: bool, expected: &[&str]) {
+        let ticket = self.ticket();
+        self.tell(Event::Resume { ticket, connection, thread: thread(1), observe }, expected);
+    }
+
+    #[track_caller]
+    fn opened(&mut self, generation: u64, expected: &[&str]) {
+        let generation = Generation(generation);
+        self.tell(Event::Opened { thread: thread(1), generation, result: Ok(()) }, expected);
+    }
+
+    #[track_caller]
+    fn begin_turn(&mut self, expected: &[&str]) {
+        let ticket = self.ticket();
+        self.tell(Event::Request { ticket, connection: A, thread: thread(1), begins_turn: true }, expected);
+    }
+
+    #[track_caller]
+    fn want(&mut self, generation: u64, expected: &[&str]) {
+        let (ticket, generation) = (self.ticket(), Generation(generation));
+        let server = ServerName::from("time");
+        self.tell(Event::HelperWanted { thread: thread(1), generation, server, ticket }, expected);
+    }
+
+    #[track_caller]
+    fn end(&mut self, ending: Ending, expected: &[&str]) {
+        let ticket = self.ticket();
+        self.tell(Event::End { ticket, connection: A, thread: thread(1), ending }, expected);
+    }
+
+    /// A thread that was saved, opened by A under generation 1, with a helper that runs.
+    fn with_helper(rules: Rules) -> Self {
+        let mut story = Self::new(rules);
+        story.resume(A, false, &["open 1"]);
+        story.opened(1, &["attach 1"]);
+        story.want(1, &["start helper 1"]);
+        story.tell(Event::HelperReady { helper: HelperId(1) }, &["helper 1 for a waiter"]);
+        story
+    }
+}
+
+fn line(effect: &Effect) -> String {
+    match effect {
+        Effect::Refuse { refusal, .. } => format!("refuse {refusal:?}"),
+        Effect::Answer { answer, .. } => format!("answer {answer:?}"),
+        Effect::Open { generation, .. } => format!("open {generation}"),
+        Effect::Attach { generation, .. } => format!("attach {generation}"),
+        Effect::Detach { generation, .. } => format!("detach {generation}"),
+        Effect::Forward { generation, .. } => format!("forward {generation}"),
+        Effect::Interrupt { generation, .. } => format!("interrupt {generation}"),
+        Effect::Stop { generation, .. } => format!("stop {generation}"),
+        Effect::Store { ending, .. } => format!("store {ending:?}"),
+        Effect::StartHelper { helper, .. } => format!("start helper {helper}"),
+        Effect::StopHelper { helper, how } => format!("stop helper {helper} {how:?}"),
+        Effect::HelperFor { result: Ok(helper), .. } => format!("helper {helper} for a waiter"),
+        Effect::HelperFor { result: Err(refusal), .. } => format!("no helper: {refusal:?}"),
+        Effect::Announce { news, .. } => format!("announce {news:?}"),
+        Effect::Finished { stuck } => format!("finished, {} stuck", stuck.len()),
+    }
+}
+
+#[test]
+fn the_last_client_leaves_and_the_thread_is_closed_when_its_helper_is_gone() {
+    let mut story = Story::with_helper(Rules::default());
+    let helper = HelperId(1);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
+    story.tell(Event::HelperGone { helper }, &["announce Unloaded", "announce Closed"]);
+}
+
+#[test]
+fn a_second_client_keeps_the_thread_and_an_observer_does_not() {
+    let mut story = Story::with_helper(Rules::default());
+    story.resume(B, false, &["attach 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.resume(B, true, &["attach 1", "stop 1", "stop helper 1 Orderly"]);
+}
+
+#[test]
+fn a_resume_while_closing_succeeds_at_once_and_its_helper_waits_for_the_proof() {
+    let mut story = Story::with_helper(Rules::default());
+    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.resume(B, false, &["open 2"]);
+    story.opened(2, &["attach 2"]);
+    story.want(2, &[]);
+    story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
+    // Nobody is told that the thread closed: it is loaded.
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &["start helper 2"]);
+}
+
+#[test]
+fn an_archive_ends_the_turn_waits_for_the_proof_and_then_for_the_store() {
+    let mut story = Story::with_helper(Rules::default());
+    let generation = Generation(1);
+    story.begin_turn(&["forward 1"]);
+    story.end(Ending::Archive, &["interrupt 1"]);
+    story.resume(B, false, &["refuse Ending(Archive)"]);
+    story.tell(Event::Idle { thread: thread(1), generation, seen: 1 }, &["stop 1", "stop helper 1 Orderly"]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &[]);
+    story.tell(Event::Stopped { thread: thread(1), generation }, &["store Archive"]);
+    story.tell(
+        Event::Stored { thread: thread(1), generation, result: Ok(()) },
+        &["announce Unloaded", "answer Ended", "announce Archived"],
+    );
+}
+
+#[test]
+fn what_cannot_be_proven_gone_is_never_called_closed() {
+    let mut story = Story::with_helper(Rules::default());
+    story.end(Ending::Delete, &["stop 1", "stop helper 1 Orderly"]);
+    story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
+    story.tell(Event::HelperStuck { helper: HelperId(1) }, &["refuse Unproven"]);
+    // The thread is neither deleted nor closed; it can be opened, but its server cannot start beside the stuck one.
+    story.resume(A, false, &["open 2"]);
+    story.opened(2, &["attach 2"]);
+    story.want(2, &["no helper: Unproven"]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &[]);
+    story.want(2, &["start helper 2"]);
+}
+
+#[test]
+fn an_orphans_turn_is_finished_within_its_limit() {
+    let limit = Duration::from_secs(60);
+    let mut story = Story::with_helper(Rules { orphan_turn_limit: limit, ..Rules::default() });
+    story.begin_turn(&["forward 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.after(limit / 2, &[]);
+    story.after(limit / 2, &["interrupt 1"]);
+    story.tell(
+        Event::Idle { thread: thread(1), generation: Generation(1), seen: 1 },
+        &["stop 1", "stop helper 1 Orderly"],
+    );
+}
+
+#[test]
+fn an_orphans_turn_is_interrupted_at_once_where_that_is_the_rule() {
+    let mut story = Story::with_helper(Rules { orphan_turn: OrphanTurn::Interrupt, ..Rules::default() });
+    story.begin_turn(&["forward 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1", "interrupt 1"]);
+}
+
+#[test]
+fn an_idle_that_crosses_a_new_turn_unloads_nothing() {
+    let mut story = Story::with_helper(Rules::default());
+    story.begin_turn(&["forward 1"]);
+    story.begin_turn(&["forward 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    let generation = Generation(1);
+    story.tell(Event::Idle { thread: thread(1), generation, seen: 1 }, &[]);
+    story.tell(Event::Idle { thread: thread(1), generation, seen: 2 }, &["stop 1", "stop helper 1 Orderly"]);
+}
+
+#[test]
+fn a_thread_that_cannot_be_resumed_from_the_store_waits_for_its_client() {
+    let mut story = Story::new(Rules::default());
+    let ticket = story.ticket();
+    story.tell(Event::Start { ticket, connection: A, thread: thread(1), ephemeral: false }, &["open 1"]);
+    story.opened(1, &["attach 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.after(Duration::from_secs(59), &[]);
+    story.resume(B, false, &["attach 1"]);
+    story.after(Duration::from_secs(59), &[]);
+    story.tell(Event::Disconnected { connection: B }, &["detach 1"]);
+    story.after(Duration::from_secs(60), &["stop 1"]);
+}
+
+#[test]
+fn an_ephemeral_thread_closes_at_once_when_its_client_says_so() {
+    let mut story = Story::new(Rules::default());
+    let ticket = story.ticket();
+    story.tell(Event::Start { ticket, connection: A, thread: thread(1), ephemeral: true }, &["open 1"]);
+    story.opened(1, &["attach 1"]);
+    let ticket = story.ticket();
+    story.tell(
+        Event::Unsubscribe { ticket, connection: A, thread: thread(1) },
+        &["detach 1", "answer Unsubscribed", "stop 1"],
+    );
+}
+
+#[test]
+fn a_shutdown_drains_turns_then_interrupts_them_and_ends_with_the_proof() {
+    let mut story = Story::with_helper(Rules::default());
+    story.begin_turn(&["forward 1"]);
+    story.tell(Event::Shutdown, &[]);
+    story.resume(B, false, &["refuse ShuttingDown"]);
+    story.after(Duration::from_secs(5), &["interrupt 1"]);
+    let generation = Generation(1);
+    story.tell(Event::Idle { thread: thread(1), generation, seen: 1 }, &["stop 1", "stop helper 1 Orderly"]);
+    story.tell(Event::Stopped { thread: thread(1), generation }, &[]);
+    // The second signal skips the waiting, not the proof.
+    story.tell(Event::Shutdown, &["stop helper 1 Kill"]);
+    story.tell(
+        Event::HelperGone { helper: HelperId(1) },
+        &["announce Unloaded", "announce Closed", "finished, 0 stuck"],
+    );
+}
+
+#[test]
+fn a_reload_ends_what_changed_and_leaves_the_rest_alone() {
+    let mut story = Story::with_helper(Rules::default());
+    let ticket = story.ticket();
+    let changed = [ServerName::from("browser")].into();
+    story.tell(Event::Reload { ticket, changed }, &["answer Reloaded"]);
+    let ticket = story.ticket();
+    let changed = [ServerName::from("time")].into();
+    story.tell(Event::Reload { ticket, changed }, &["stop helper 1 AfterCalls"]);
+    story.want(1, &[]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &["start helper 2", "answer Reloaded"]);
+}
+
+#[test]
+fn an_owner_that_fails_takes_its_thread_along_and_nothing_else() {
+    let mut story = Story::with_helper(Rules::default());
+    story.begin_turn(&["forward 1"]);
+    let generation = Generation(1);
+    story.tell(Event::OwnerDied { thread: thread(1), generation }, &["stop 1", "stop helper 1 Orderly"]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &["announce Unloaded", "announce Closed"]);
+}
