@@ -7,7 +7,7 @@ use crate::ids::{ConnectionId, Generation, SubscriptionId, ThreadId, Ticket};
 use crate::time::Time;
 
 use super::closing::Then;
-use super::{Answer, Effect, OpenError, Origin, OrphanTurn, Refusal, Rules, Server, Shutdown};
+use super::{Effect, OpenError, Origin, OrphanTurn, Refusal, Rules, Server, Shutdown};
 
 /// One loaded thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,10 +18,10 @@ pub(super) struct Loaded {
     ephemeral: bool,
     materialized: bool,
     /// Requests that may begin a turn: handed to the owner, and received by it when it last said that it was idle.
-    turns_sent: u64,
+    pub(super) turns_sent: u64,
     turns_seen: u64,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
-    last_left: Left,
+    pub(super) last_left: Left,
     orphan: Option<Orphan>,
     /// The active turn was asked to end; cleared when it has.
     interrupting: bool,
@@ -33,8 +33,8 @@ pub(super) struct Loaded {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subscription {
-    connection: ConnectionId,
-    observe: bool,
+    pub(super) connection: ConnectionId,
+    pub(super) observe: bool,
 }
 
 /// A request that came before the owner ran.
@@ -46,7 +46,7 @@ pub(super) enum Waiting {
 
 /// How the last subscriber left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Left {
+pub(super) enum Left {
     Unsubscribed,
     Disconnected,
 }
@@ -135,71 +135,7 @@ impl Loaded {
 }
 
 impl Server {
-    pub(super) fn start(
-        &mut self,
-        ticket: Ticket,
-        connection: ConnectionId,
-        thread: ThreadId,
-        ephemeral: bool,
-    ) {
-        if self.admit(ticket, connection) {
-            self.open(ticket, connection, thread, Origin::Fresh { ephemeral }, false);
-        }
-    }
-
-    pub(super) fn resume(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        connection: ConnectionId,
-        thread: ThreadId,
-        observe: bool,
-    ) {
-        if !self.admit(ticket, connection) {
-            return;
-        }
-        if let Some(ending) = self.ending_of(thread) {
-            return self.refuse(ticket, Refusal::Ending(ending));
-        }
-        match self.threads.get_mut(&thread) {
-            None => self.open(ticket, connection, thread, Origin::Saved, observe),
-            Some(Loaded { opening: Some(waiting), .. }) => {
-                waiting.push(Waiting::Attach { ticket, connection, observe });
-            }
-            Some(_) => {
-                self.attach(ticket, connection, thread, observe);
-                self.settle(now, thread);
-            }
-        }
-    }
-
-    /// Whether the request may be served; answers it where it may not.
-    pub(super) fn admit(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
-        if !self.is_known(ticket, connection) {
-            return false;
-        }
-        if self.is_shutting_down() {
-            self.refuse(ticket, Refusal::ShuttingDown);
-            return false;
-        }
-        true
-    }
-
-    /// Whether the client is still there. Where it is not, the answer only clears the executor's books.
-    fn is_known(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
-        let is_known = self.connections.contains_key(&connection);
-        if !is_known {
-            self.stale += 1;
-            self.refuse(ticket, Refusal::Closed);
-        }
-        is_known
-    }
-
-    pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
-        self.effects.push_back(Effect::Refuse { ticket, refusal });
-    }
-
-    fn open(
+    pub(super) fn open(
         &mut self,
         ticket: Ticket,
         connection: ConnectionId,
@@ -243,124 +179,6 @@ impl Server {
             }
         }
         self.settle(now, thread);
-    }
-
-    /// Subscribes a connection to a thread whose owner runs.
-    fn attach(&mut self, ticket: Ticket, connection: ConnectionId, thread: ThreadId, observe: bool) {
-        if !self.is_known(ticket, connection) {
-            return;
-        }
-        let Some(followed) = self.connections.get_mut(&connection) else { return };
-        let Some(loaded) = self.threads.get_mut(&thread) else { return };
-        followed.insert(thread);
-        self.last_subscription.0 += 1;
-        let subscription = self.last_subscription;
-        let replaces =
-            loaded.subscriptions.iter().find(|(_, s)| s.connection == connection).map(|(&id, _)| id);
-        if let Some(old) = replaces {
-            loaded.subscriptions.remove(&old);
-        }
-        loaded.subscriptions.insert(subscription, Subscription { connection, observe });
-        let generation = loaded.generation;
-        self.effects.push_back(Effect::Attach {
-            thread,
-            generation,
-            ticket,
-            subscription,
-            connection,
-            replaces,
-        });
-    }
-
-    pub(super) fn unsubscribe(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        connection: ConnectionId,
-        thread: ThreadId,
-    ) {
-        let answer = if !self.threads.contains_key(&thread) {
-            Answer::NotLoaded
-        } else if self.leave(connection, thread, Left::Unsubscribed) {
-            Answer::Unsubscribed
-        } else {
-            Answer::NotSubscribed
-        };
-        if let Some(followed) = self.connections.get_mut(&connection) {
-            followed.remove(&thread);
-        }
-        self.effects.push_back(Effect::Answer { ticket, answer });
-        self.settle(now, thread);
-    }
-
-    pub(super) fn disconnect(&mut self, now: Time, connection: ConnectionId) {
-        for thread in self.connections.remove(&connection).unwrap_or_default() {
-            self.leave(connection, thread, Left::Disconnected);
-            self.settle(now, thread);
-        }
-    }
-
-    /// Drops the connection's subscriptions to the thread; whether there were any.
-    fn leave(&mut self, connection: ConnectionId, thread: ThreadId, how: Left) -> bool {
-        let Some(loaded) = self.threads.get_mut(&thread) else { return false };
-        let generation = loaded.generation;
-        let mut left = false;
-        loaded.subscriptions.retain(|&subscription, s| {
-            let stays = s.connection != connection;
-            if !stays {
-                left = true;
-                self.effects.push_back(Effect::Detach { thread, generation, subscription });
-            }
-            stays
-        });
-        // A request that still waits for the owner is a subscription to be: it leaves with the others.
-        if let Some(waiting) = &mut loaded.opening {
-            waiting.retain(|w| {
-                let Waiting::Attach { ticket, connection: c, .. } = w else { return true };
-                if *c == connection {
-                    left = true;
-                    self.effects.push_back(Effect::Refuse { ticket: *ticket, refusal: Refusal::Closed });
-                }
-                *c != connection
-            });
-        }
-        if left {
-            loaded.last_left = how;
-        }
-        left
-    }
-
-    pub(super) fn request(
-        &mut self,
-        ticket: Ticket,
-        connection: ConnectionId,
-        thread: ThreadId,
-        begins_turn: bool,
-    ) {
-        if !self.is_known(ticket, connection) {
-            return;
-        }
-        if begins_turn && self.is_shutting_down() {
-            return self.refuse(ticket, Refusal::ShuttingDown);
-        }
-        match self.threads.get_mut(&thread) {
-            None => self.refuse(ticket, Refusal::NotLoaded),
-            Some(Loaded { then: Some(then), .. }) => {
-                let ending = then.ending;
-                self.refuse(ticket, Refusal::Ending(ending));
-            }
-            Some(Loaded { opening: Some(waiting), .. }) => {
-                waiting.push(Waiting::Forward { ticket, begins_turn });
-            }
-            Some(_) => self.forward(ticket, thread, begins_turn),
-        }
-    }
-
-    fn forward(&mut self, ticket: Ticket, thread: ThreadId, begins_turn: bool) {
-        let Some(loaded) = self.threads.get_mut(&thread) else { return };
-        loaded.turns_sent += u64::from(begins_turn);
-        let generation = loaded.generation;
-        self.effects.push_back(Effect::Forward { thread, generation, ticket });
     }
 
     pub(super) fn materialized(&mut self, now: Time, thread: ThreadId, generation: Generation) {

@@ -5,7 +5,8 @@
 //! be done, [`Server::poll_timeout`] says when [`Server::handle_timeout`] wants to be called. It moves when someone comes
 //! or goes, never for a delta.
 //!
-//! - `loaded`: one loaded thread and the orphan rules (K3)
+//! - `subscriptions`: clients that come, follow and leave
+//! - `loaded`: one loaded thread, its owner and the orphan rules (K3, K4)
 //! - `closing`: an owner that ends, and what waits for the proof (K2)
 //! - `helpers`: scopes and their helpers (K1, K9, K11)
 
@@ -15,6 +16,7 @@ mod event;
 mod helpers;
 mod loaded;
 mod rules;
+mod subscriptions;
 
 #[cfg(test)]
 mod tests;

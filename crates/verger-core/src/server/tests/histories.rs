@@ -5,7 +5,8 @@ use proptest::sample::select;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
-use super::world::{Move, Size, World};
+use super::moves::{Move, Size};
+use super::world::World;
 
 struct Histories;
 

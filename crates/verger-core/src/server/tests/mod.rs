@@ -1,6 +1,7 @@
 //! Tests of the machine between threads: stories, random histories, and every interleaving of a small world.
 
 mod histories;
+mod moves;
 mod search;
 mod stories;
 mod world;

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use super::world::{Size, World};
+use super::moves::Size;
+use super::world::World;
 
 /// Visits every state that `depth` moves can reach, breadth first, and lets each last one run out.
 fn visit(start: World, depth: usize) -> usize {

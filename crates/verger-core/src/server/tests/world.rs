@@ -13,56 +13,17 @@ use crate::server::{
 };
 use crate::time::Time;
 
-/// How large a world is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Size {
-    pub(super) connections: u64,
-    pub(super) threads: u128,
-    pub(super) servers: usize,
-    /// How many requests clients may send in all.
-    pub(super) requests: u64,
-    /// How many of them come before a shutdown may.
-    pub(super) calm: u64,
-    /// How many helpers may die by themselves or get stuck, in all.
-    pub(super) mishaps: u64,
-}
-
-/// One thing that can happen next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Move {
-    Connect(ConnectionId),
-    Disconnect(ConnectionId),
-    Start(ConnectionId, ThreadId, bool),
-    Resume(ConnectionId, ThreadId, bool),
-    Unsubscribe(ConnectionId, ThreadId),
-    BeginTurn(ConnectionId, ThreadId),
-    End(ConnectionId, ThreadId, Ending),
-    Reload,
-    OwnerOpens(Generation),
-    OwnerEndsTurn(Generation),
-    OwnerWants(Generation, usize),
-    OwnerStops(Generation),
-    OwnerDies(Generation),
-    StoreAnswers(Generation),
-    HelperReady(HelperId),
-    HelperFails(HelperId),
-    HelperGone(HelperId),
-    HelperStuck(HelperId),
-    Stale(ThreadId, Generation),
-    Timeout,
-    Shutdown,
-    Wait,
-}
+use super::moves::{Move, Size};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     pub(super) thread: ThreadId,
     origin: Origin,
-    opened: bool,
+    pub(super) opened: bool,
     received: u64,
-    active: bool,
-    stopping: bool,
-    gone: bool,
+    pub(super) active: bool,
+    pub(super) stopping: bool,
+    pub(super) gone: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,34 +31,34 @@ pub(super) struct Process {
     pub(super) scope: Scope,
     server: ServerName,
     config: u64,
-    ready: bool,
-    dying: bool,
-    stuck: bool,
+    pub(super) ready: bool,
+    pub(super) dying: bool,
+    pub(super) stuck: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    size: Size,
+    pub(super) size: Size,
     now: Time,
     pub(super) server: Server,
-    connected: BTreeSet<ConnectionId>,
-    ever_connected: u64,
-    started: BTreeSet<ThreadId>,
+    pub(super) connected: BTreeSet<ConnectionId>,
+    pub(super) ever_connected: u64,
+    pub(super) started: BTreeSet<ThreadId>,
     /// Who keeps which thread loaded, by what clients were told.
     keepers: BTreeSet<(ConnectionId, ThreadId)>,
     stored: BTreeMap<ThreadId, Kept>,
     pub(super) owners: BTreeMap<Generation, Owner>,
     pub(super) alive: BTreeMap<HelperId, Process>,
-    asked: BTreeMap<Generation, (ThreadId, Ending)>,
+    pub(super) asked: BTreeMap<Generation, (ThreadId, Ending)>,
     /// Requests without an answer yet, with who asked.
     pending: BTreeMap<Ticket, Option<ConnectionId>>,
     wants: BTreeSet<Ticket>,
     reloads: BTreeMap<Ticket, u64>,
     config: u64,
     last_ticket: u64,
-    requests: u64,
-    mishaps: u64,
-    shutdowns: u8,
+    pub(super) requests: u64,
+    pub(super) mishaps: u64,
+    pub(super) shutdowns: u8,
     pub(super) finished: bool,
 }
 
@@ -149,88 +110,6 @@ impl World {
         world.started.insert(thread(1));
         world.stored.insert(thread(1), Kept::Saved);
         world
-    }
-
-    /// Everything that can happen next.
-    pub(super) fn moves(&self) -> Vec<Move> {
-        let mut moves = self.moves_owed();
-        for c in (1..=self.size.connections).map(ConnectionId) {
-            if !self.connected.contains(&c) {
-                // Numbers are given in order and never again.
-                if c.0 == self.ever_connected + 1 {
-                    moves.push(Move::Connect(c));
-                }
-                continue;
-            }
-            moves.push(Move::Disconnect(c));
-            if self.requests == self.size.requests {
-                continue;
-            }
-            for t in (1..=self.size.threads).map(thread) {
-                if !self.started.contains(&t) {
-                    moves.extend([Move::Start(c, t, false), Move::Start(c, t, true)]);
-                    continue;
-                }
-                moves.extend([Move::Resume(c, t, false), Move::Resume(c, t, true), Move::Unsubscribe(c, t)]);
-                moves.extend([Move::BeginTurn(c, t), Move::End(c, t, Ending::Archive)]);
-                moves.push(Move::End(c, t, Ending::Delete));
-            }
-        }
-        if self.requests < self.size.requests {
-            moves.push(Move::Reload);
-        }
-        for (&generation, owner) in &self.owners {
-            if owner.opened && !owner.gone && self.requests < self.size.requests {
-                moves.extend((0..self.size.servers).map(|s| Move::OwnerWants(generation, s)));
-            }
-            if owner.gone {
-                moves.push(Move::Stale(owner.thread, generation));
-            }
-        }
-        if self.mishaps < self.size.mishaps {
-            let living = self.owners.iter().filter(|(_, owner)| !owner.gone);
-            moves.extend(living.map(|(&generation, _)| Move::OwnerDies(generation)));
-            moves.extend(
-                self.alive.iter().filter(|(_, p)| p.ready && !p.dying).map(|(&h, _)| Move::HelperFails(h)),
-            );
-            moves.extend(
-                self.alive.iter().filter(|(_, p)| p.dying && !p.stuck).map(|(&h, _)| Move::HelperStuck(h)),
-            );
-        }
-        if self.server.poll_timeout().is_some() {
-            moves.push(Move::Timeout);
-        }
-        if self.shutdowns < 2 && self.requests >= self.size.calm {
-            moves.push(Move::Shutdown);
-        }
-        if moves.is_empty() {
-            moves.push(Move::Wait);
-        }
-        moves
-    }
-
-    /// What the executor owes; it all comes some day.
-    fn moves_owed(&self) -> Vec<Move> {
-        let mut moves = Vec::new();
-        for (&g, owner) in &self.owners {
-            if !owner.opened && !owner.gone {
-                moves.push(Move::OwnerOpens(g));
-            }
-            if owner.active {
-                moves.push(Move::OwnerEndsTurn(g));
-            } else if owner.stopping && !owner.gone {
-                moves.push(Move::OwnerStops(g));
-            }
-        }
-        moves.extend(self.asked.keys().map(|&g| Move::StoreAnswers(g)));
-        for (&h, process) in &self.alive {
-            match (process.dying, process.ready) {
-                (true, _) => moves.push(Move::HelperGone(h)),
-                (false, false) => moves.extend([Move::HelperReady(h), Move::HelperFails(h)]),
-                (false, true) => {}
-            }
-        }
-        moves
     }
 
     /// Makes one move and holds the machine to its invariants.
