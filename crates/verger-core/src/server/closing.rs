@@ -75,6 +75,11 @@ impl Server {
         if let Some(at) = loaded.timer {
             self.timers.remove(&(at, thread, generation));
         }
+        for subscription in loaded.subscriptions.values() {
+            if let Some(followed) = self.connections.get_mut(&subscription.connection) {
+                followed.remove(&thread);
+            }
+        }
         self.effects.push_back(Effect::Stop { thread, generation });
         let hurried = self.shutdown.is_some_and(|shutdown| shutdown.hurried);
         self.stop_scope(scope, if hurried { StopHow::Kill } else { StopHow::Orderly });
@@ -161,13 +166,23 @@ impl Server {
     fn closed(&mut self, scope: Scope) {
         let Some(closing) = self.closing.remove(&scope.generation) else { return };
         let thread = scope.thread;
-        if let Some(other) = self.closing.values_mut().find(|c| c.scope.thread == thread) {
-            // Told once, by the last owner to go.
-            other.was_loaded |= closing.was_loaded;
-        } else if closing.was_loaded && !self.threads.contains_key(&thread) {
-            self.effects.push_back(Effect::Announce { thread, news: News::Unloaded });
-            self.effects.push_back(Effect::Announce { thread, news: News::Closed });
+        if !closing.was_loaded {
+            return;
         }
+        match self.threads.get_mut(&thread) {
+            Some(loaded) => loaded.owes_closed = loaded.opening.is_some(),
+            None => self.tell_closed(thread),
+        }
+    }
+
+    /// Tells that a thread has no owner any more; once, by the last owner to go.
+    pub(super) fn tell_closed(&mut self, thread: ThreadId) {
+        if let Some(other) = self.closing.values_mut().find(|c| c.scope.thread == thread) {
+            other.was_loaded = true;
+            return;
+        }
+        self.effects.push_back(Effect::Announce { thread, news: News::Unloaded });
+        self.effects.push_back(Effect::Announce { thread, news: News::Closed });
     }
 
     /// What waits for a helper that cannot be proven gone is told so; the thread is neither archived nor deleted.

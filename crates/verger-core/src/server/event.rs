@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
+use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 
 use super::ServerName;
 
@@ -87,6 +87,15 @@ pub enum Event {
         generation: Generation,
         /// Why not, where it could not.
         result: Result<(), OpenError>,
+    },
+    /// The owner could not answer [`Effect::Attach`](super::Effect::Attach), and has forgotten the subscription.
+    AttachFailed {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+        /// The subscription that never was.
+        subscription: SubscriptionId,
     },
     /// The thread has its first durable turn.
     Materialized {

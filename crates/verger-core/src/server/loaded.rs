@@ -27,6 +27,8 @@ pub(super) struct Loaded {
     interrupting: bool,
     /// The entry in the machine's table of timers.
     pub(super) timer: Option<Time>,
+    /// An earlier owner closed while this one was opening, and nobody was told, since the thread was to be loaded again.
+    pub(super) owes_closed: bool,
     /// The thread ends as soon as its turn has.
     pub(super) then: Option<Then>,
 }
@@ -81,6 +83,7 @@ impl Loaded {
             orphan: None,
             interrupting: false,
             timer: None,
+            owes_closed: false,
             then: None,
         }
     }
@@ -159,8 +162,11 @@ impl Server {
         let Some(loaded) = self.current(thread, generation) else { return };
         let Some(waiting) = loaded.opening.take() else { return };
         if let Err(error) = result {
-            let then = loaded.then.take();
+            let (then, owes_closed) = (loaded.then.take(), loaded.owes_closed);
             self.threads.remove(&thread);
+            if owes_closed {
+                self.tell_closed(thread);
+            }
             for waiting in waiting {
                 let (Waiting::Attach { ticket, .. } | Waiting::Forward { ticket, .. }) = waiting;
                 self.refuse(ticket, Refusal::Open(error.clone()));
@@ -189,8 +195,9 @@ impl Server {
 
     pub(super) fn idle(&mut self, now: Time, thread: ThreadId, generation: Generation, seen: u64) {
         let Some(loaded) = self.current(thread, generation) else { return };
-        loaded.turns_seen = loaded.turns_seen.max(seen);
-        if !loaded.is_active() {
+        if seen > loaded.turns_seen {
+            loaded.turns_seen = seen;
+            // The turn that was to end has ended. One that began meanwhile has to be asked anew.
             loaded.interrupting = false;
         }
         self.settle(now, thread);

@@ -137,6 +137,9 @@ impl Server {
             }
             Event::Reload { ticket, changed } => self.reload(ticket, &changed),
             Event::Opened { thread, generation, result } => self.opened(now, thread, generation, result),
+            Event::AttachFailed { thread, generation, subscription } => {
+                self.attach_failed(now, thread, generation, subscription);
+            }
             Event::Materialized { thread, generation } => self.materialized(now, thread, generation),
             Event::Idle { thread, generation, seen } => self.idle(now, thread, generation, seen),
             Event::Stopped { thread: _, generation } => self.stopped(generation),

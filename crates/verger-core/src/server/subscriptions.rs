@@ -1,6 +1,6 @@
 //! Who follows which thread: starting, resuming, leaving; and the requests that go to a thread's owner.
 
-use crate::ids::{ConnectionId, ThreadId, Ticket};
+use crate::ids::{ConnectionId, Generation, SubscriptionId, ThreadId, Ticket};
 use crate::time::Time;
 
 use super::loaded::{Left, Loaded, Subscription, Waiting};
@@ -102,6 +102,18 @@ impl Server {
             connection,
             replaces,
         });
+    }
+
+    pub(super) fn attach_failed(
+        &mut self,
+        now: Time,
+        thread: ThreadId,
+        generation: Generation,
+        subscription: SubscriptionId,
+    ) {
+        let Some(loaded) = self.current(thread, generation) else { return };
+        loaded.subscriptions.remove(&subscription);
+        self.settle(now, thread);
     }
 
     pub(super) fn unsubscribe(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::thread;
-use crate::ids::{ConnectionId, Generation, HelperId, Ticket};
-use crate::server::{Effect, Ending, Event, OrphanTurn, Rules, Server, ServerName};
+use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, Ticket};
+use crate::server::{Effect, Ending, Event, OpenError, OrphanTurn, Rules, Server, ServerName};
 use crate::time::Time;
 
 /// A server, a clock, and numbers for requests.
@@ -140,6 +140,40 @@ fn a_resume_while_closing_succeeds_at_once_and_its_helper_waits_for_the_proof() 
     story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
     // Nobody is told that the thread closed: it is loaded.
     story.tell(Event::HelperGone { helper: HelperId(1) }, &["start helper 2"]);
+}
+
+#[test]
+fn a_resume_that_fails_while_closing_does_not_hide_the_closing() {
+    let mut story = Story::with_helper(Rules::default());
+    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.resume(B, false, &["open 2"]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &[]);
+    story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
+    let (generation, result) = (Generation(2), Err(OpenError::NotFound));
+    story.tell(
+        Event::Opened { thread: thread(1), generation, result },
+        &["announce Unloaded", "announce Closed", "refuse Open(NotFound)"],
+    );
+}
+
+#[test]
+fn a_turn_that_begins_while_another_is_interrupted_is_interrupted_too() {
+    let mut story = Story::with_helper(Rules { orphan_turn: OrphanTurn::Interrupt, ..Rules::default() });
+    story.begin_turn(&["forward 1"]);
+    story.tell(Event::Disconnected { connection: A }, &["detach 1", "interrupt 1"]);
+    let ticket = story.ticket();
+    let begin = Event::Request { ticket, connection: B, thread: thread(1), begins_turn: true };
+    story.tell(begin, &["forward 1"]);
+    story.tell(Event::Idle { thread: thread(1), generation: Generation(1), seen: 1 }, &["interrupt 1"]);
+}
+
+#[test]
+fn a_resume_that_is_refused_leaves_no_subscription() {
+    let mut story = Story::new(Rules::default());
+    story.resume(A, false, &["open 1"]);
+    story.opened(1, &["attach 1"]);
+    let (generation, subscription) = (Generation(1), SubscriptionId(1));
+    story.tell(Event::AttachFailed { thread: thread(1), generation, subscription }, &["stop 1"]);
 }
 
 #[test]
