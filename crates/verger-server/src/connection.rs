@@ -1,4 +1,4 @@
-//! One client: a task that reads and a task that writes, ended by one token.
+//! One client: a half that reads and a half that writes, neither of which waits for the other, in one task.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -9,11 +9,12 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use verger_core::ids::ConnectionId;
 use verger_wire::requests::{ClientRequest, InitializeParams, InitializeResponse};
 use verger_wire::{Incoming, RequestId, RpcError, decode};
 
 use crate::dispatch::Dispatch;
-use crate::house::ToHouse;
+use crate::house::{HouseHandle, ToHouse};
 use crate::meta::PROTOCOL_LEVEL;
 use crate::outbox::{Closed, Outbox};
 use crate::replier::InFlight;
@@ -27,7 +28,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client that is cut may take to make room for the close frame.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Close codes: the server leaves, the frame was too large or of the wrong kind, the client did not keep up.
+/// Close codes: the server leaves, the client did not keep up.
 const GOING_AWAY: u16 = 1001;
 const TOO_SLOW: u16 = 4408;
 
@@ -39,28 +40,41 @@ pub(crate) async fn serve(socket: WebSocket, dispatch: Dispatch, shutdown: Cance
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let (sink, stream) = socket.split();
     let reader = Reader { stream, outbox: outbox.clone(), dispatch, in_flight: InFlight::default() };
+    let goodbye = Goodbye { house, connection };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
         tokio::select! {
             () = reader.run() => {}
             () = shutdown.cancelled() => {}
+            // A client that is cut is not listened to any more.
+            () = outbox.cut() => {}
         }
         outbox.close(Closed::Done);
         // Said at once: whoever waits for the thread must not wait for the last bytes to drain.
-        house.send(ToHouse::Disconnected { connection });
+        drop(goodbye);
     };
     let writing = async {
-        let closed = write(sink, &outbox).await;
-        if closed == Closed::Slow {
+        if write(sink, &outbox).await == Closed::Slow {
             tracing::warn!(%connection, "the client did not keep up and was cut");
         }
     };
-    // The reader ends the writer by closing the outbox. The writer ends the reader by dropping it: a client that is cut
-    // is not listened to any more.
+    // The reader ends the writer by closing the outbox; a writer that cannot write ends the reader by dropping it.
     tokio::pin!(reading, writing);
     tokio::select! {
         () = &mut reading => writing.await,
-        () = &mut writing => house.send(ToHouse::Disconnected { connection }),
+        () = &mut writing => {}
+    }
+}
+
+/// Tells the house that the connection is gone, however that came about.
+struct Goodbye {
+    house: HouseHandle,
+    connection: ConnectionId,
+}
+
+impl Drop for Goodbye {
+    fn drop(&mut self) {
+        self.house.send(ToHouse::Disconnected { connection: self.connection });
     }
 }
 
@@ -73,7 +87,8 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self) {
-        while let Some(message) = self.stream.next().await {
+        // A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
+        while let Some(message) = self.next().await {
             let done = match message {
                 Ok(Message::Text(text)) => self.frame(decode(&text)).await,
                 Ok(Message::Binary(bytes)) => self.frame(verger_wire::decode_bytes(&bytes)).await,
@@ -91,6 +106,11 @@ impl Reader {
         }
     }
 
+    async fn next(&mut self) -> Option<Result<Message, axum::Error>> {
+        self.outbox.room().await;
+        self.stream.next().await
+    }
+
     async fn frame(&mut self, frame: Result<Incoming, verger_wire::DecodeError>) -> ControlFlow<()> {
         match frame {
             Ok(Incoming::Request { id, method, params }) => {
@@ -102,7 +122,7 @@ impl Reader {
             Ok(Incoming::Response { id, .. } | Incoming::Error { id, .. }) => {
                 tracing::debug!(%id, "an answer to no question");
             }
-            Err(error) => self.outbox.reply(error.reply()),
+            Err(error) => self.outbox.reply(error.reply(), None),
         }
         ControlFlow::Continue(())
     }

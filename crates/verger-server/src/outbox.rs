@@ -8,11 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use verger_wire::{Notification, notification_at};
 
-/// Events that may wait for a client that does not read, in bytes of their text. A client past it is cut, and can come
-/// back by `thread/resume`. Replies never count: a client bounds them by its own requests.
+use crate::replier::Slot;
+
+/// Events that may wait for a client that does not read, in bytes of their text. When more come while so much waits, the
+/// client is cut, and can come back by `thread/resume`. Replies never count against it.
 const EVENT_LIMIT: usize = 4 << 20;
+
+/// Replies that may wait, in bytes of their text, before no more of the client's requests are read.
+const REPLY_LIMIT: usize = 4 << 20;
 
 /// An encoded notification, ready for any number of outboxes.
 #[derive(Clone, Debug)]
@@ -28,8 +34,12 @@ pub(crate) struct Outbox(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Rung when something came, or the queue closed.
+    /// Rung when something came, or the queue closed. Only the writer waits for it.
     ready: Notify,
+    /// Rung when a reply was taken, or the queue closed. Only the reader waits for it.
+    taken: Notify,
+    /// Cancelled when the client is cut for not keeping up.
+    cut: CancellationToken,
     /// Methods that the client does not want to hear of; set by `initialize`, and unset before it.
     opted_out: OnceLock<HashSet<String>>,
 }
@@ -38,12 +48,13 @@ struct Shared {
 struct Queue {
     frames: VecDeque<Frame>,
     event_bytes: usize,
+    reply_bytes: usize,
     closed: Option<Closed>,
 }
 
 #[derive(Debug)]
 enum Frame {
-    Reply(Utf8Bytes),
+    Reply(Utf8Bytes, Option<Slot>),
     Event(Utf8Bytes),
 }
 
@@ -65,7 +76,13 @@ impl Event {
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Shared { queue: Mutex::default(), ready: Notify::new(), opted_out: OnceLock::new() }))
+        Self(Arc::new(Shared {
+            queue: Mutex::default(),
+            ready: Notify::new(),
+            taken: Notify::new(),
+            cut: CancellationToken::new(),
+            opted_out: OnceLock::new(),
+        }))
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -83,11 +100,12 @@ impl Outbox {
         self.0.opted_out.get().is_some()
     }
 
-    /// Queues the answer to a request.
-    pub(crate) fn reply(&self, text: String) {
+    /// Queues the answer to a request. The request's slot, if it has one, is free once the answer is being written.
+    pub(crate) fn reply(&self, text: String, slot: Option<Slot>) {
         let mut queue = self.queue();
         if queue.closed.is_none() {
-            queue.frames.push_back(Frame::Reply(text.into()));
+            queue.reply_bytes += text.len();
+            queue.frames.push_back(Frame::Reply(text.into(), slot));
             drop(queue);
             self.0.ready.notify_one();
         }
@@ -103,21 +121,43 @@ impl Outbox {
         if queue.closed.is_some() {
             return;
         }
-        queue.event_bytes += event.text.len();
+        // What counts is what waited already: one event may be larger than the limit, and is no sign of slowness.
         if queue.event_bytes > EVENT_LIMIT {
-            queue.frames = VecDeque::new();
-            queue.closed = Some(Closed::Slow);
-        } else {
-            queue.frames.push_back(Frame::Event(event.text.clone()));
+            drop(queue);
+            return self.close(Closed::Slow);
         }
+        queue.event_bytes += event.text.len();
+        queue.frames.push_back(Frame::Event(event.text.clone()));
         drop(queue);
         self.0.ready.notify_one();
     }
 
     /// Takes nothing more.
     pub(crate) fn close(&self, why: Closed) {
-        self.queue().closed.get_or_insert(why);
+        let mut queue = self.queue();
+        if queue.closed.is_none() {
+            queue.closed = Some(why);
+            if why == Closed::Slow {
+                queue.frames = VecDeque::new();
+                self.0.cut.cancel();
+            }
+        }
+        drop(queue);
         self.0.ready.notify_one();
+        self.0.taken.notify_one();
+    }
+
+    /// Resolves when the client has taken enough of its replies to be heard again.
+    pub(crate) async fn room(&self) {
+        loop {
+            {
+                let queue = self.queue();
+                if queue.reply_bytes <= REPLY_LIMIT || queue.closed.is_some() {
+                    return;
+                }
+            }
+            self.0.taken.notified().await;
+        }
     }
 
     /// The next text to write; an error when there will be none. One writer at a time.
@@ -126,7 +166,11 @@ impl Outbox {
             {
                 let mut queue = self.queue();
                 match (queue.frames.pop_front(), queue.closed) {
-                    (Some(Frame::Reply(text)), _) => return Ok(text),
+                    (Some(Frame::Reply(text, _slot)), _) => {
+                        queue.reply_bytes -= text.len();
+                        self.0.taken.notify_one();
+                        return Ok(text);
+                    }
                     (Some(Frame::Event(text)), _) => {
                         queue.event_bytes -= text.len();
                         return Ok(text);
@@ -141,11 +185,6 @@ impl Outbox {
 
     /// Resolves when the client was cut for not keeping up.
     pub(crate) async fn cut(&self) {
-        loop {
-            if self.queue().closed == Some(Closed::Slow) {
-                return;
-            }
-            self.0.ready.notified().await;
-        }
+        self.0.cut.cancelled().await;
     }
 }

@@ -16,13 +16,23 @@ const IN_FLIGHT: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight(Arc<AtomicUsize>);
 
+/// One of a connection's requests under way: from its arrival until its answer is being written.
+#[derive(Debug)]
+pub(crate) struct Slot(InFlight);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Answers one request. Dropped unanswered, it answers that the server failed to: no client waits for ever.
 #[derive(Debug)]
 pub(crate) struct Replier {
     outbox: Outbox,
     id: RequestId,
-    in_flight: InFlight,
-    answered: bool,
+    /// Taken by the answer.
+    slot: Option<Slot>,
 }
 
 impl InFlight {
@@ -30,10 +40,10 @@ impl InFlight {
     pub(crate) fn take(&self, outbox: &Outbox, id: RequestId) -> Option<Replier> {
         if self.0.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT {
             self.0.fetch_sub(1, Ordering::Relaxed);
-            outbox.reply(verger_wire::error(Some(&id), &RpcError::overloaded()));
+            outbox.reply(verger_wire::error(Some(&id), &RpcError::overloaded()), None);
             return None;
         }
-        Some(Replier { outbox: outbox.clone(), id, in_flight: self.clone(), answered: false })
+        Some(Replier { outbox: outbox.clone(), id, slot: Some(Slot(self.clone())) })
     }
 }
 
@@ -45,14 +55,14 @@ impl Replier {
 
     /// Answers with success.
     pub(crate) fn ok(mut self, result: &impl Serialize) {
-        self.answered = true;
-        self.outbox.reply(verger_wire::reply(&self.id, result));
+        let slot = self.slot.take();
+        self.outbox.reply(verger_wire::reply(&self.id, result), slot);
     }
 
     /// Answers with an error.
     pub(crate) fn refuse(mut self, error: &RpcError) {
-        self.answered = true;
-        self.outbox.reply(verger_wire::error(Some(&self.id), error));
+        let slot = self.slot.take();
+        self.outbox.reply(verger_wire::error(Some(&self.id), error), slot);
     }
 
     /// Answers with either.
@@ -66,12 +76,11 @@ impl Replier {
 
 impl Drop for Replier {
     fn drop(&mut self) {
-        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
-        if !self.answered {
+        if let Some(slot) = self.slot.take() {
             let error = RpcError::internal(
                 "the request was given up: its thread was closed or the server is stopping",
             );
-            self.outbox.reply(verger_wire::error(Some(&self.id), &error));
+            self.outbox.reply(verger_wire::error(Some(&self.id), &error), Some(slot));
         }
     }
 }
