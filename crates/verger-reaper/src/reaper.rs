@@ -153,12 +153,19 @@ impl Reaper {
             (Some(Level::Shim), _) | (None, Err(_)) => false,
             (Some(Level::Cgroup) | None, Ok(_)) => true,
         };
-        let program = command::resolve(&spec)?;
+        // Looking at the command and the folder can hang on a dead mount: not on a thread that others need.
+        let resolved = tokio::task::spawn_blocking(move || (command::resolve(&spec), spec)).await;
+        let (program, spec) = resolved.map_err(|_| SpawnError::ShuttingDown)?;
+        let program = program?;
         let start = self.shared.describe(&spec, &program)?;
         let failed =
             |source: std::io::Error| SpawnError::Resources { doing: "make the helper's pipes", source };
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
         let ((stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
+        // Before anything is started, so that nothing can fail after it.
+        let stdin_end = pipe::Sender::from_owned_fd(to_stdin).map_err(failed)?;
+        let stdout_end = pipe::Receiver::from_owned_fd(from_stdout).map_err(failed)?;
+        let stderr_end = pipe::Receiver::from_owned_fd(from_stderr).map_err(failed)?;
         let (reply, running) = oneshot::channel();
         let birth = Birth {
             program,
@@ -169,12 +176,7 @@ impl Reaper {
         let request = SpawnRequest { name: spec.name, graces: spec.graces, in_cgroup, start, birth };
         self.requests.send(request).await.map_err(|_| SpawnError::ShuttingDown)?;
         let custody = running.await.map_err(|_| SpawnError::ShuttingDown)??;
-        Ok(Helper {
-            stdin: pipe::Sender::from_owned_fd(to_stdin).map_err(failed)?,
-            stdout: pipe::Receiver::from_owned_fd(from_stdout).map_err(failed)?,
-            stderr: pipe::Receiver::from_owned_fd(from_stderr).map_err(failed)?,
-            custody,
-        })
+        Ok(Helper { stdin: stdin_end, stdout: stdout_end, stderr: stderr_end, custody })
     }
 
     /// How helpers are contained unless they ask for less.
