@@ -182,7 +182,11 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         },
         swept,
     });
-    let stuck = serve(listener, guard, &shared, &house, signals, &mut house_task).await?;
+    let served = serve(listener, guard, &shared, &house, signals, &mut house_task).await;
+    if served.is_err() {
+        // Nobody is left to end helpers in order; that they are gone is proven all the same.
+        reaper.kill_all();
+    }
 
     // No thread is loaded and no helper lives; what is left is to say goodbye in order.
     reaper.shutdown().await;
@@ -191,6 +195,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     }
     drop((reaper, shared));
     store.close().await;
+    let stuck = served?;
     if stuck > 0 {
         // The run stays, so that the next start looks for what it left.
         return Err(DaemonError::Stuck(stuck));

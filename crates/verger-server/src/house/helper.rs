@@ -140,11 +140,21 @@ impl Keeper {
                 return self.end(running, None).await;
             }
         };
-        self.shared.catalog.set(self.server.clone(), definition, session.tools());
+        let mut tools = session.watch_tools();
+        self.shared.catalog.set(self.server.clone(), Arc::clone(&definition), session.tools());
         self.house.send(ToHouse::HelperReady { helper, session: session.clone() });
         self.tell(McpServerStartupState::Ready, None);
 
+        let relisted = async {
+            // Ends only with the session, which the other arms notice.
+            while tools.changed().await.is_ok() {
+                let tools = tools.borrow_and_update().clone();
+                self.shared.catalog.set(self.server.clone(), Arc::clone(&definition), tools);
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = relisted => {}
             how = stopped(&mut self.stop) => {
                 if how == StopHow::AfterCalls {
                     tokio::select! {

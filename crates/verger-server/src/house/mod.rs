@@ -200,6 +200,10 @@ impl House {
                 Event::Start { ticket, connection, thread, ephemeral }
             }
             Asked::Resume(thread, params) => {
+                let over = Overrides::from(&**params);
+                if let Err((field, reason)) = over.check(&self.shared.config()) {
+                    return replier.refuse(&RpcError::invalid_params(field, reason));
+                }
                 Event::Resume { ticket, connection, thread: *thread, observe: params.observe }
             }
             Asked::Unsubscribe(thread) => Event::Unsubscribe { ticket, connection, thread: *thread },

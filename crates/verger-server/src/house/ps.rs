@@ -2,6 +2,7 @@
 
 use verger_core::server::HelperState as CoreState;
 use verger_reaper::{HelperInfo, Level};
+use verger_wire::RpcError;
 use verger_wire::requests::{ContainmentLevel, HelperState, PsHelper, PsResponse, PsServer, PsThread};
 
 use super::House;
@@ -46,7 +47,12 @@ impl House {
                 level_reason: shared.reaper.level_reason().map(str::to_owned),
             };
             let tasks = u64::try_from(metrics.num_alive_tasks()).unwrap_or(u64::MAX);
-            let helpers = looked_up.await.unwrap_or_default();
+            let helpers = match looked_up.await {
+                Ok(helpers) => helpers,
+                Err(error) => {
+                    return replier.refuse(&RpcError::internal(format!("the look at /proc failed: {error}")));
+                }
+            };
             replier.ok(&PsResponse { server, threads, helpers, connections, tasks });
         });
     }

@@ -103,7 +103,9 @@ pub(crate) async fn read_stored(store: &Store, thread: ThreadId, head: Seq) -> R
     let mut after = Seq(0);
     while after < head {
         let page = store.read_upto(thread, after, head, PAGE, PAGE_BYTES).await.map_err(|e| e.to_string())?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else {
+            return Err(format!("thread {thread}: its log ends at {after}, not at {head}"));
+        };
         after = last.seq;
         for stored in &page {
             records.push(

@@ -117,7 +117,7 @@ impl Owner {
                 },
                 Some(done) = self.tools.join_next() => match done {
                     Ok((item, outcome)) => self.handle(Event::ToolDone { item, outcome }).await,
-                    // Given up with the turn; a panic has been reported by its thread and fails the turn's tool by name.
+                    // Given up with its turn.
                     Err(error) => tracing::debug!(%error, "a tool call was given up"),
                 },
                 Some(_) = self.errands.join_next() => {}
@@ -170,13 +170,15 @@ impl Owner {
                     .announce(&Notification::ThreadStarted(ThreadStartedNotification { thread }));
             }
             Attach::Resume { exclude_turns, over } => {
-                if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
-                    return replier.refuse(&RpcError::invalid_params(field, reason));
-                }
                 let turns = match self.turns().await {
                     _ if exclude_turns => Vec::new(),
                     Ok(turns) => turns,
-                    Err(message) => return replier.refuse(&RpcError::internal(message)),
+                    Err(message) => {
+                        replier.refuse(&RpcError::internal(message));
+                        let (thread, generation) = (self.caller.thread, self.caller.generation);
+                        let failed = server::Event::AttachFailed { thread, generation, subscription };
+                        return self.caller.house.tell(failed);
+                    }
                 };
                 // Who joins others does not change how they run.
                 if self.subscribers.is_empty() {

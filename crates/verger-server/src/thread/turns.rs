@@ -1,5 +1,8 @@
 //! Turns: how the owner begins one, and carries out what its machine decides.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use uuid::Uuid;
 use verger_core::ids::{Ticket, TurnId};
 use verger_core::server;
@@ -111,8 +114,9 @@ impl Owner {
                 let caller = self.caller.clone();
                 let policy = Policy::of(self.meta.settings.approval_policy, self.is_offline());
                 self.tools.spawn(async move {
-                    let outcome = caller.call_in_turn(&server, &tool, arguments, policy).await;
-                    (item, outcome)
+                    let calling = AssertUnwindSafe(caller.call_in_turn(&server, &tool, arguments, policy));
+                    let failed = |_| Err("the call failed within the server; see its log".to_owned());
+                    (item, calling.catch_unwind().await.unwrap_or_else(failed))
                 });
             }
             Effect::CancelTools => self.tools.shutdown().await,
