@@ -36,7 +36,7 @@ const TOO_SLOW: u16 = 4408;
 pub(crate) async fn serve(socket: WebSocket, dispatch: Dispatch, shutdown: CancellationToken) {
     let connection = dispatch.connection;
     let house = dispatch.house.clone();
-    let outbox = Outbox::new();
+    let outbox = Outbox::new(dispatch.shared.clock);
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let (sink, stream) = socket.split();
     let reader = Reader { stream, outbox: outbox.clone(), dispatch, in_flight: InFlight::default() };

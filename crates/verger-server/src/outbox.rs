@@ -5,20 +5,32 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use verger_wire::{Notification, notification_at};
 
+use crate::clock::Clock;
 use crate::replier::Slot;
 
-/// Events that may wait for a client that does not read, in bytes of their text. When more come while so much waits, the
-/// client is cut, and can come back by `thread/resume`. Replies never count against it.
+/// Events that may wait for a client, in bytes of their text. A client that has taken nothing for [`PATIENCE`] while
+/// more than this waits is cut, and can come back by `thread/resume`. Replies never count against it.
 const EVENT_LIMIT: usize = 4 << 20;
+
+/// As [`EVENT_LIMIT`], for a client that does take something, but less than comes. An item may be as large as a frame, and
+/// is told twice: as started and as completed.
+const EVENT_MAX: usize = 48 << 20;
+
+/// How long a client may take nothing while much waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Replies that may wait, in bytes of their text, before no more of the client's requests are read.
 const REPLY_LIMIT: usize = 4 << 20;
+
+/// Answers that may be large and are made at once for one client.
+const LARGE_ANSWERS: usize = 2;
 
 /// An encoded notification, ready for any number of outboxes.
 #[derive(Clone, Debug)]
@@ -34,10 +46,13 @@ pub(crate) struct Outbox(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
+    clock: Clock,
     /// Rung when something came, or the queue closed. Only the writer waits for it.
     ready: Notify,
-    /// Rung when a reply was taken, or the queue closed. Only the reader waits for it.
-    taken: Notify,
+    /// Bytes of replies that wait; none once the queue is closed.
+    replies: watch::Sender<usize>,
+    /// Held while an answer that may be large is made.
+    large: Semaphore,
     /// Cancelled when the client is cut for not keeping up.
     cut: CancellationToken,
     /// Methods that the client does not want to hear of; set by `initialize`, and unset before it.
@@ -48,7 +63,8 @@ struct Shared {
 struct Queue {
     frames: VecDeque<Frame>,
     event_bytes: usize,
-    reply_bytes: usize,
+    /// When the writer last took something, by the server's clock.
+    last_taken: Duration,
     closed: Option<Closed>,
 }
 
@@ -75,11 +91,13 @@ impl Event {
 }
 
 impl Outbox {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self(Arc::new(Shared {
             queue: Mutex::default(),
+            clock,
             ready: Notify::new(),
-            taken: Notify::new(),
+            replies: watch::Sender::new(0),
+            large: Semaphore::new(LARGE_ANSWERS),
             cut: CancellationToken::new(),
             opted_out: OnceLock::new(),
         }))
@@ -104,7 +122,7 @@ impl Outbox {
     pub(crate) fn reply(&self, text: String, slot: Option<Slot>) {
         let mut queue = self.queue();
         if queue.closed.is_none() {
-            queue.reply_bytes += text.len();
+            self.0.replies.send_modify(|bytes| *bytes += text.len());
             queue.frames.push_back(Frame::Reply(text.into(), slot));
             drop(queue);
             self.0.ready.notify_one();
@@ -122,9 +140,16 @@ impl Outbox {
             return;
         }
         // What counts is what waited already: one event may be larger than the limit, and is no sign of slowness.
-        if queue.event_bytes > EVENT_LIMIT {
+        let is_stalled = || {
+            self.0.clock.uptime().saturating_sub(queue.last_taken) > PATIENCE || queue.event_bytes > EVENT_MAX
+        };
+        if queue.event_bytes > EVENT_LIMIT && is_stalled() {
             drop(queue);
             return self.close(Closed::Slow);
+        }
+        if queue.frames.is_empty() {
+            // Until now there was nothing to take.
+            queue.last_taken = self.0.clock.uptime();
         }
         queue.event_bytes += event.text.len();
         queue.frames.push_back(Frame::Event(event.text.clone()));
@@ -144,20 +169,21 @@ impl Outbox {
         }
         drop(queue);
         self.0.ready.notify_one();
-        self.0.taken.notify_one();
+        self.0.replies.send_replace(0);
     }
 
     /// Resolves when the client has taken enough of its replies to be heard again.
     pub(crate) async fn room(&self) {
-        loop {
-            {
-                let queue = self.queue();
-                if queue.reply_bytes <= REPLY_LIMIT || queue.closed.is_some() {
-                    return;
-                }
-            }
-            self.0.taken.notified().await;
-        }
+        // The sender is `self`, so that there is no error.
+        self.0.replies.subscribe().wait_for(|bytes| *bytes <= REPLY_LIMIT).await.ok();
+    }
+
+    /// Resolves when an answer that may be large should be made: few at a time, and only for a client that takes them.
+    pub(crate) async fn room_for_large(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        let permit = self.0.large.acquire().await.ok();
+        self.room().await;
+        permit
     }
 
     /// The next text to write; an error when there will be none. One writer at a time.
@@ -165,10 +191,10 @@ impl Outbox {
         loop {
             {
                 let mut queue = self.queue();
+                queue.last_taken = self.0.clock.uptime();
                 match (queue.frames.pop_front(), queue.closed) {
                     (Some(Frame::Reply(text, _slot)), _) => {
-                        queue.reply_bytes -= text.len();
-                        self.0.taken.notify_one();
+                        self.0.replies.send_modify(|bytes| *bytes = bytes.saturating_sub(text.len()));
                         return Ok(text);
                     }
                     (Some(Frame::Event(text)), _) => {

@@ -10,7 +10,7 @@ use crate::outbox::Outbox;
 
 /// Requests of one connection that may be under way at once. This bounds every queue that requests travel through:
 /// the house's and each thread's inbox hold at most this many per connection.
-const IN_FLIGHT: usize = 256;
+const IN_FLIGHT: usize = 128;
 
 /// Counts a connection's requests under way.
 #[derive(Clone, Debug, Default)]

@@ -43,6 +43,8 @@ impl House {
     fn read_from_store(&mut self, replier: Replier, thread: ThreadId, include_turns: bool) {
         let store = self.shared.store.clone();
         self.tasks.spawn(async move {
+            let outbox = replier.outbox().clone();
+            let _permit = outbox.room_for_large().await;
             let read = async {
                 let row = store.thread(thread).await.map_err(|e| RpcError::internal(e.to_string()))?;
                 let row = row.ok_or_else(|| RpcError::thread_not_loaded(thread))?;

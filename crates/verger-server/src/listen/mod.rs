@@ -23,6 +23,9 @@ use crate::connection::MAX_FRAME;
 /// Read and write buffers of an idle connection, in bytes: there may be ten thousand of them.
 const BUFFER: usize = 4 << 10;
 
+/// Bytes that the kernel may hold for a client.
+const SEND_BUFFER: usize = 256 << 10;
+
 /// Upgraded sockets on their way to the task that owns connections; bounded, so that a flood waits in the kernel.
 pub(crate) type Upgraded = mpsc::Sender<WebSocket>;
 
@@ -45,6 +48,10 @@ pub(crate) async fn serve(
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays without TCP_NODELAY");
+        }
+        // What the kernel holds is hidden from the limits of slow clients: let it be little.
+        if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&*stream, SEND_BUFFER) {
+            tracing::debug!(%error, "a connection keeps the kernel's send buffer");
         }
     });
     axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await

@@ -76,12 +76,12 @@ impl Log {
         }
     }
 
-    /// All records. The error is for people.
-    pub(super) async fn read(&self) -> Result<Vec<Record>, String> {
+    /// The records up to now, to be read at leisure: what is appended later is not among them.
+    pub(super) fn until_now(&self) -> UntilNow {
         match &self.place {
-            Place::Memory(kept) => Ok(kept.clone()),
-            Place::Stored { .. } if self.is_empty() => Ok(Vec::new()),
-            Place::Stored { store, thread, .. } => read_stored(store, *thread, self.head).await,
+            Place::Memory(kept) => UntilNow::Memory(kept.clone()),
+            Place::Stored { .. } if self.is_empty() => UntilNow::Memory(Vec::new()),
+            Place::Stored { store, thread, .. } => UntilNow::Stored(store.clone(), *thread, self.head),
         }
     }
 
@@ -93,6 +93,23 @@ impl Log {
         {
             // The claim is void as soon as a later generation or another run wants the thread.
             tracing::warn!(%thread, %error, "the thread's claim was not released");
+        }
+    }
+}
+
+/// A log as it was at some moment.
+#[derive(Debug)]
+pub(super) enum UntilNow {
+    Memory(Vec<Record>),
+    Stored(Store, ThreadId, Seq),
+}
+
+impl UntilNow {
+    /// All records. The error is for people.
+    pub(super) async fn read(self) -> Result<Vec<Record>, String> {
+        match self {
+            Self::Memory(kept) => Ok(kept),
+            Self::Stored(store, thread, head) => read_stored(&store, thread, head).await,
         }
     }
 }

@@ -203,18 +203,20 @@ impl Owner {
         self.caller.folder = PathBuf::from(&self.meta.cwd);
     }
 
-    /// Every turn, the active one as far as it has come. The error is for people.
-    pub(super) async fn turns(&mut self) -> Result<Vec<Turn>, String> {
-        let active = self.machine.active_turn();
-        let records = self.log.read().await?;
-        let mut turns = turns(records, active.map(|turn| turn.id.as_str()));
-        if let Some(active) = active {
-            match turns.last_mut().filter(|turn| turn.id == active.id) {
-                Some(last) => *last = active.clone(),
-                None => turns.push(active.clone()),
+    /// Every turn as of now, the active one as far as it has come. The error is for people.
+    pub(super) fn turns(&self) -> impl Future<Output = Result<Vec<Turn>, String>> + Send + 'static {
+        let (log, active) = (self.log.until_now(), self.machine.active_turn().cloned());
+        async move {
+            let records = log.read().await?;
+            let mut turns = turns(records, active.as_ref().map(|turn| turn.id.as_str()));
+            if let Some(active) = active {
+                match turns.last_mut().filter(|turn| turn.id == active.id) {
+                    Some(last) => *last = active,
+                    None => turns.push(active),
+                }
             }
+            Ok(turns)
         }
-        Ok(turns)
     }
 
     async fn request(&mut self, ticket: Ticket, replier: Replier, request: OwnerRequest) {
@@ -246,20 +248,30 @@ impl Owner {
                 let caller = self.caller.clone();
                 self.errands.spawn(async move { replier.with(caller.read_resource(&server, &uri).await) });
             }
-            OwnerRequest::Read { include_turns } => self.read(replier, include_turns).await,
+            OwnerRequest::Read { include_turns } => self.read(replier, include_turns),
         }
     }
 
-    async fn read(&mut self, replier: Replier, include_turns: bool) {
+    /// `thread/read`: a picture of this moment, drawn beside the owner, so that a long one holds up nobody.
+    fn read(&mut self, replier: Replier, include_turns: bool) {
         if include_turns && self.meta.ephemeral {
             return replier.refuse(&RpcError::ephemeral_without_turns());
         }
         if include_turns && self.log.is_empty() {
             return replier.refuse(&RpcError::not_materialized(self.meta.id, "includeTurns"));
         }
-        let turns = if include_turns { self.turns().await } else { Ok(Vec::new()) };
-        let thread = turns.map(|turns| self.meta.to_wire(self.machine.status(), turns));
-        replier.with(thread.map(|thread| ThreadReadResponse { thread }).map_err(RpcError::internal));
+        let (meta, status) = (self.meta.clone(), self.machine.status());
+        let turns = include_turns.then(|| self.turns());
+        self.errands.spawn(async move {
+            let outbox = replier.outbox().clone();
+            let _permit = outbox.room_for_large().await;
+            let turns = match turns {
+                Some(turns) => turns.await,
+                None => Ok(Vec::new()),
+            };
+            let thread = turns.map(|turns| meta.to_wire(status, turns));
+            replier.with(thread.map(|thread| ThreadReadResponse { thread }).map_err(RpcError::internal));
+        });
     }
 }
 

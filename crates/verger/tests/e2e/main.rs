@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clients;
 mod close;
 mod config;
 mod helper_faults;
