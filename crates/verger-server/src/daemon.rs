@@ -151,8 +151,15 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     let run = Run::begin(&home.state)?;
     let swept = sweep_dead_runs(&home.state, &run).await?;
     let store = Store::open(&home.state, run.id(), liveness(home.state.clone()))?;
-    let listener =
-        TcpListener::bind(address).await.map_err(|cause| DaemonError::Listen { address, cause })?;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(cause) => {
+            // Nothing was started, so that the next start has nothing to look for.
+            store.close().await;
+            run.end()?;
+            return Err(DaemonError::Listen { address, cause });
+        }
+    };
     let address = listener.local_addr().map_err(|cause| DaemonError::Listen { address, cause })?;
 
     let reaper_options = verger_reaper::Options { adopt_all: true, nofile, ..Default::default() };
