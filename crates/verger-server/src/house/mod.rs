@@ -14,10 +14,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
-use verger_core::server::{Event, Rules, Server, ServerName, StopHow};
+use verger_core::server::{Event, HelperState, Rules, Scope, Server, ServerName, StopHow};
 use verger_mcp::Session;
 use verger_reaper::Custody;
 use verger_wire::RpcError;
@@ -149,6 +150,7 @@ impl House {
                 if self.threads.contains_key(&generation) {
                     self.folders.insert(generation, folder);
                 }
+                self.notice_ended(Scope { thread, generation }, &server);
                 let ticket = self.next_ticket();
                 self.wanted.insert(ticket, answer);
                 self.decide(Event::HelperWanted { thread, generation, server, ticket });
@@ -171,6 +173,20 @@ impl House {
     fn decide(&mut self, event: Event) {
         self.core.handle(self.shared.clock.now(), event);
         self.perform_all();
+    }
+
+    /// A helper whose session has ended is none to lend, even if its keeper has not come round to say so.
+    fn notice_ended(&mut self, scope: Scope, server: &ServerName) {
+        let ready = self
+            .core
+            .helpers()
+            .filter(|(_, of, name, state)| *of == scope && *name == server && *state == HelperState::Ready);
+        let has_ended = |session: &Session| session.ended().now_or_never().is_some();
+        let session = |id: &HelperId| self.helpers.get(id).and_then(|slot| slot.session.as_ref());
+        let ended = ready.map(|(id, ..)| id).find(|id| session(id).is_some_and(has_ended));
+        if let Some(helper) = ended {
+            self.decide(Event::HelperExited { helper });
+        }
     }
 
     fn next_ticket(&mut self) -> Ticket {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use verger_core::ids::{Generation, ThreadId};
 use verger_core::server::ServerName;
 use verger_core::thread::ToolOutcome;
-use verger_mcp::{Session, Tool};
+use verger_mcp::{CallError, Session, Tool};
 use verger_model::ToolSpec;
 use verger_wire::RpcError;
 use verger_wire::requests::{McpResourceReadResponse, McpServerToolCallParams, McpServerToolCallResponse};
@@ -16,6 +17,9 @@ use verger_wire::types::{AskForApproval, McpToolCallResult};
 use crate::config::McpServer;
 use crate::house::HouseHandle;
 use crate::shared::Shared;
+
+/// Helpers that a call may find just gone before it gives up.
+const NEXT_HELPERS: usize = 2;
 
 /// Who calls: everything that is needed to reach the helpers of one thread's scope.
 #[derive(Clone, Debug)]
@@ -49,9 +53,28 @@ impl Caller {
         let (name, definition) = self.definition(&server)?;
         let failed = |why: String| RpcError::tool_call_failed(&server, &tool, why);
         let session = self.session(&name).await.map_err(failed)?;
-        let result = session.call(&tool, arguments, meta, definition.tool_timeout()).await;
-        let result = result.map_err(|error| failed(error.to_string()))?;
+        let result = self.ask(session, &name, &tool, arguments, meta, definition.tool_timeout()).await;
+        let result = result.map_err(failed)?;
         serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
+    }
+
+    /// Calls a tool, once. A call that found its helper just gone was not sent, so it goes to the next one (K10).
+    async fn ask(
+        &self,
+        mut session: Session,
+        name: &ServerName,
+        tool: &str,
+        arguments: Option<Value>,
+        meta: Option<Value>,
+        limit: Duration,
+    ) -> Result<Value, String> {
+        for _ in 0..NEXT_HELPERS {
+            match session.call(tool, arguments.clone(), meta.clone(), limit).await {
+                Err(CallError::NotSent { .. }) => session = self.session(name).await?,
+                answered => return answered.map_err(|error| error.to_string()),
+            }
+        }
+        session.call(tool, arguments, meta, limit).await.map_err(|error| error.to_string())
     }
 
     /// `mcpServer/resource/read`.
@@ -91,8 +114,7 @@ impl Caller {
             ));
         }
         let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
-        let result = session.call(tool, arguments, None, definition.tool_timeout()).await;
-        outcome(result.map_err(|error| error.to_string())?)
+        outcome(self.ask(session, &name, tool, arguments, None, definition.tool_timeout()).await?)
     }
 
     /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that
