@@ -3,7 +3,7 @@
 use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
 use rustix::{
-    process::{getpgid, getpid, getppid, getsid},
+    process::{getpid, getppid},
     time::{ClockId, clock_gettime},
 };
 use serde_json::{Value, json};
@@ -53,12 +53,23 @@ impl EventLog {
     }
 }
 
-/// This process's group.
-pub(crate) fn pgid() -> Option<i32> {
-    getpgid(None).ok().map(|pid| pid.as_raw_nonzero().get())
+/// This process's group and session, 0 where that lies outside of this PID namespace: a container, or CI. Read from
+/// proc(5), since rustix takes a 0 from getpgid and getsid for impossible.
+pub(crate) fn group_and_session() -> Option<(i32, i32)> {
+    parse_stat(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// This process's session.
-pub(crate) fn sid() -> Option<i32> {
-    getsid(None).ok().map(|pid| pid.as_raw_nonzero().get())
+/// Fields 5 and 6 of a `stat` line; the name before them may hold spaces and parentheses.
+fn parse_stat(stat: &str) -> Option<(i32, i32)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_session_outside_of_the_namespace_is_zero() {
+        assert_eq!(super::parse_stat("7 (a (b) c) S 1 0 0 0 -1 4194304"), Some((0, 0)));
+        assert_eq!(super::parse_stat("7 (bad-helper) R 1 7 5 0 -1 4194304"), Some((7, 5)));
+    }
 }

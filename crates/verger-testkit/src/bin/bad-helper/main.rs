@@ -37,7 +37,8 @@ fn main() -> ExitCode {
         }
     };
     let log = EventLog::new(&args);
-    log.event("start", serde_json::json!({ "pgid": event_log::pgid(), "sid": event_log::sid() }));
+    let (group, session) = event_log::group_and_session().unzip();
+    log.event("start", serde_json::json!({ "pgid": group, "sid": session }));
     if let Some(role) = args.role {
         return family::play(role, &args, &log);
     }
