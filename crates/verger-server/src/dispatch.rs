@@ -26,6 +26,8 @@ pub(crate) struct Dispatch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) house: HouseHandle,
     pub(crate) connection: ConnectionId,
+    /// The folder of this client's new threads, where neither it nor the daemon's own is meant.
+    pub(crate) folder: Option<String>,
 }
 
 impl Dispatch {
@@ -44,7 +46,10 @@ impl Dispatch {
     fn route(&self, request: ClientRequest) -> Result<Route, RpcError> {
         let house = |request| Ok(Route::House(request));
         let asked = match request {
-            ClientRequest::ThreadStart(params) => Asked::Start(ThreadId(Uuid::now_v7()), params),
+            ClientRequest::ThreadStart(mut params) => {
+                params.cwd = params.cwd.or_else(|| self.folder.clone());
+                Asked::Start(ThreadId(Uuid::now_v7()), params)
+            }
             ClientRequest::ThreadResume(params) => Asked::Resume(id(&params.thread_id)?, params),
             ClientRequest::ThreadRead(params) => {
                 let include_turns = params.include_turns;

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The socket's name.
+const SOCKET: &str = "verger.sock";
+
 /// The folders of one home. `VERGER_HOME` joins both in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
@@ -9,6 +12,8 @@ pub struct Home {
     pub config: PathBuf,
     /// The store, the runs and the token are here.
     pub state: PathBuf,
+    /// The Unix socket of the home's daemon.
+    pub socket: PathBuf,
 }
 
 /// No home could be told from the environment.
@@ -29,17 +34,24 @@ impl Home {
         let below_home = |path: &str| absolute("HOME").map(|home| home.join(path));
         let config = absolute("XDG_CONFIG_HOME").or_else(|| below_home(".config")).ok_or(NoHome)?;
         let state = absolute("XDG_STATE_HOME").or_else(|| below_home(".local/state")).ok_or(NoHome)?;
-        Ok(Self { config: config.join("verger"), state: state.join("verger") })
+        let (config, state) = (config.join("verger"), state.join("verger"));
+        let runtime = absolute("XDG_RUNTIME_DIR").unwrap_or_else(|| state.clone());
+        Ok(Self { config, state, socket: runtime.join(SOCKET) })
     }
 
     /// Everything in one folder.
     pub fn at(home: &Path) -> Self {
-        Self { config: home.to_owned(), state: home.to_owned() }
+        Self { config: home.to_owned(), state: home.to_owned(), socket: home.join(SOCKET) }
     }
 
     /// The configuration; it need not exist.
     pub fn config_file(&self) -> PathBuf {
         self.config.join("config.toml")
+    }
+
+    /// Held by the home's daemon as long as it lives.
+    pub(crate) fn daemon_lock(&self) -> PathBuf {
+        self.state.join("daemon.flock")
     }
 
     /// The token that TCP clients of `verger serve` present (0600).
@@ -60,9 +72,12 @@ mod tests {
     #[test]
     fn verger_home_joins_all_and_xdg_splits() {
         let joined = home(&[("VERGER_HOME", "/h"), ("HOME", "/u")]).unwrap();
-        assert_eq!(joined, Home { config: "/h".into(), state: "/h".into() });
+        assert_eq!(joined, Home::at(Path::new("/h")));
         let split = home(&[("HOME", "/u"), ("XDG_STATE_HOME", "/s")]).unwrap();
-        assert_eq!(split, Home { config: "/u/.config/verger".into(), state: "/s/verger".into() });
+        let (config, state) = ("/u/.config/verger".into(), "/s/verger".into());
+        assert_eq!(split, Home { config, state, socket: "/s/verger/verger.sock".into() });
+        let runtime = home(&[("HOME", "/u"), ("XDG_RUNTIME_DIR", "/run/u")]).unwrap();
+        assert_eq!(runtime.socket, Path::new("/run/u/verger.sock"));
         assert_eq!(home(&[("HOME", "relative")]), None);
     }
 }

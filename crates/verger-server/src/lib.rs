@@ -21,6 +21,7 @@ mod dispatch;
 mod footprint;
 mod home;
 mod house;
+mod invocation;
 mod listen;
 mod meta;
 mod outbox;
@@ -30,6 +31,7 @@ mod shared;
 mod thread;
 mod token;
 
-pub use daemon::{DaemonError, Options, Serving, loopback, run};
+pub use daemon::{DaemonError, Listen, Options, Serving, loopback, run};
 pub use home::{Home, NoHome};
+pub use invocation::invocation;
 pub use run_file::RunFile;

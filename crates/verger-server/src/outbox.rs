@@ -19,8 +19,8 @@ use crate::replier::Slot;
 /// more than this waits is cut, and can come back by `thread/resume`. Replies never count against it.
 const EVENT_LIMIT: usize = 4 << 20;
 
-/// As [`EVENT_LIMIT`], for a client that does take something, but less than comes. An item may be as large as a frame, and
-/// is told twice: as started and as completed.
+/// As [`EVENT_LIMIT`], for a client that does take something, but less than comes, and for one on stdio or a Unix socket,
+/// which is waited for. An item may be as large as a frame, and is told twice: as started and as completed.
 const EVENT_MAX: usize = 48 << 20;
 
 /// How long a client may take nothing while much waits for it.
@@ -55,6 +55,8 @@ struct Shared {
     large: Semaphore,
     /// Cancelled when the client is cut for not keeping up.
     cut: CancellationToken,
+    /// The client may take nothing for as long as it likes: see [`EVENT_MAX`].
+    is_waited_for: bool,
     /// Methods that the client does not want to hear of; set by `initialize`, and unset before it.
     opted_out: OnceLock<HashSet<String>>,
 }
@@ -91,7 +93,8 @@ impl Event {
 }
 
 impl Outbox {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// The outbox of a client that is cut when it does not keep up, or of one that is waited for.
+    pub(crate) fn new(clock: Clock, is_waited_for: bool) -> Self {
         Self(Arc::new(Shared {
             queue: Mutex::default(),
             clock,
@@ -99,6 +102,7 @@ impl Outbox {
             replies: watch::Sender::new(0),
             large: Semaphore::new(LARGE_ANSWERS),
             cut: CancellationToken::new(),
+            is_waited_for,
             opted_out: OnceLock::new(),
         }))
     }
@@ -141,7 +145,8 @@ impl Outbox {
         }
         // What counts is what waited already: one event may be larger than the limit, and is no sign of slowness.
         let is_stalled = || {
-            self.0.clock.uptime().saturating_sub(queue.last_taken) > PATIENCE || queue.event_bytes > EVENT_MAX
+            let is_late = self.0.clock.uptime().saturating_sub(queue.last_taken) > PATIENCE;
+            (is_late && !self.0.is_waited_for) || queue.event_bytes > EVENT_MAX
         };
         if queue.event_bytes > EVENT_LIMIT && is_stalled() {
             drop(queue);

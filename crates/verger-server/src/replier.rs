@@ -1,9 +1,7 @@
 //! The duty to answer one request, exactly once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde::Serialize;
+use tokio::sync::watch;
 use verger_wire::{RequestId, RpcError};
 
 use crate::outbox::Outbox;
@@ -14,7 +12,7 @@ const IN_FLIGHT: usize = 128;
 
 /// Counts a connection's requests under way.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<AtomicUsize>);
+pub(crate) struct InFlight(watch::Sender<usize>);
 
 /// One of a connection's requests under way: from its arrival until its answer is being written.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub(crate) struct Slot(InFlight);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -38,12 +36,22 @@ pub(crate) struct Replier {
 impl InFlight {
     /// Takes on a request, or answers that there are too many.
     pub(crate) fn take(&self, outbox: &Outbox, id: RequestId) -> Option<Replier> {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT {
-            self.0.fetch_sub(1, Ordering::Relaxed);
+        let take = |count: &mut usize| {
+            let has_room = *count < IN_FLIGHT;
+            *count += usize::from(has_room);
+            has_room
+        };
+        if !self.0.send_if_modified(take) {
             outbox.reply(verger_wire::error(Some(&id), &RpcError::overloaded()), None);
             return None;
         }
         Some(Replier { outbox: outbox.clone(), id, slot: Some(Slot(self.clone())) })
+    }
+
+    /// Resolves when every request has been answered.
+    pub(crate) async fn all_answered(&self) {
+        // The sender is `self`, so that there is no error.
+        self.0.subscribe().wait_for(|count| *count == 0).await.ok();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a live run can be reached, for `verger ps` and whoever else shares its home.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,16 @@ use crate::daemon::DaemonError;
 const NAME: &str = "serving.json";
 
 /// Written into the run's folder once it serves; the folder goes with the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFile {
     /// The server's process.
     pub pid: u32,
-    /// Its WebSocket listener.
-    pub address: SocketAddr,
+    /// Its WebSocket listener, if it has one.
+    pub address: Option<SocketAddr>,
+    /// Its own Unix socket in the run's folder, which everyone of this user may ask; `None` where the path was too long.
+    pub socket: Option<PathBuf>,
+    /// Whether it is the home's daemon, the one that others relay to.
+    pub is_daemon: bool,
 }
 
 impl RunFile {

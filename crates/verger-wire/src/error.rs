@@ -268,7 +268,9 @@ impl RpcError {
 impl From<&Fault> for RpcError {
     fn from(fault: &Fault) -> Self {
         match fault {
-            Fault::NotUtf8(_) | Fault::NotJson(_) | Fault::TooDeep => Self::parse_error(fault),
+            Fault::NotUtf8(_) | Fault::NotJson(_) | Fault::TooLong(_) | Fault::TooDeep => {
+                Self::parse_error(fault)
+            }
             Fault::NotAMessage(why) => Self::invalid_request(why),
         }
     }

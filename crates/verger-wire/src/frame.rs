@@ -81,6 +81,9 @@ pub enum Fault {
     /// Text that is not one JSON value.
     #[error("the frame is not JSON: {0}")]
     NotJson(String),
+    /// A line of more bytes than this.
+    #[error("the line is longer than {0} bytes")]
+    TooLong(usize),
     /// JSON nested deeper than [`MAX_DEPTH`].
     #[error("the frame is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     /// Clients connect over WebSocket and present the token that is made at the first start.
     Serve(ServeArgs),
     /// Serve as the app-server that existing clients start themselves
+    ///
+    /// On stdio it serves the one client that started it, by way of `verger serve` where that serves this home.
     AppServer(AppServerArgs),
     /// Show what runs: servers, threads and helpers
     Ps(PsArgs),
@@ -42,9 +44,12 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AppServerArgs {
-    /// Where to listen, ws://HOST:PORT; clients need no token
-    #[arg(long, value_name = "URL")]
+    /// Where to listen: stdio://, unix://, unix://PATH or ws://HOST:PORT; clients need no token
+    #[arg(long, value_name = "URL", default_value = "stdio://")]
     pub(crate) listen: String,
+    /// The same as --listen stdio://
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) stdio: bool,
 }
 
 #[derive(Debug, Args)]

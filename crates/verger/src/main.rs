@@ -5,7 +5,9 @@
 mod cli;
 mod client;
 mod demo;
+mod lines;
 mod ps;
+mod relay;
 mod serve;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use verger_server::RunFile;
 use verger_wire::requests::PsResponse;
 
 use crate::cli::PsArgs;
-use crate::client::Client;
+use crate::lines::Lines;
 use crate::serve::{Failure, home};
 
 pub(crate) fn ps(args: &PsArgs) -> Result<(), Failure> {
@@ -18,16 +18,12 @@ pub(crate) fn ps(args: &PsArgs) -> Result<(), Failure> {
         println!("no server runs in {}; start one with `verger serve`", home.state.display());
         return Ok(());
     }
-    let token = std::fs::read_to_string(home.token_file()).ok();
-    let token = token.as_deref().map(str::trim);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for run in runs {
         let Some(serving) = RunFile::read(&run.dir) else {
             println!("server {} (pid {}) does not serve yet", run.id, run.pid);
             continue;
         };
-        let picture = runtime.block_on(picture(&serving, token));
-        match picture {
+        match picture(&serving) {
             Ok(picture) if args.json => println!("{}", serde_json::to_string(&picture)?),
             Ok(picture) => print!("{}", table(&picture, &serving)),
             // Each server stands for itself: one that does not answer must not hide the others.
@@ -41,11 +37,21 @@ fn short(run: &LiveRun) -> &str {
     run.id.get(..8).unwrap_or(&run.id)
 }
 
-async fn picture(serving: &RunFile, token: Option<&str>) -> Result<PsResponse, Failure> {
-    let mut client = Client::connect(&format!("ws://{}", serving.address), token).await?;
-    let picture = client.call("verger/ps", json!({})).await?;
-    client.close().await;
-    Ok(serde_json::from_value(picture)?)
+fn picture(serving: &RunFile) -> Result<PsResponse, Failure> {
+    let socket = serving.socket.as_ref().ok_or("its folder's path is too long for a Unix socket")?;
+    let mut server = Lines::connect(socket)?;
+    let info = json!({ "name": "verger", "title": "verger ps", "version": env!("CARGO_PKG_VERSION") });
+    server.call("initialize", json!({ "clientInfo": info }))?;
+    Ok(serde_json::from_value(server.call("verger/ps", json!({}))?)?)
+}
+
+/// Where its clients come from.
+fn place(serving: &RunFile) -> String {
+    let is_daemon = if serving.is_daemon { " (the home's daemon)" } else { "" };
+    match serving.address {
+        Some(address) => format!("on ws://{address}{is_daemon}"),
+        None => "for one client".to_owned(),
+    }
 }
 
 /// The picture as a person reads it.
@@ -55,10 +61,10 @@ pub(crate) fn table(ps: &PsResponse, serving: &RunFile) -> String {
     // Writing to a String cannot fail.
     writeln!(
         out,
-        "verger {} (pid {}) on ws://{}, up {}, containment {}, {} connection(s)",
+        "verger {} (pid {}) {}, up {}, containment {}, {} connection(s)",
         server.version,
         server.pid,
-        serving.address,
+        place(serving),
         duration(server.uptime_sec),
         serde_name(&server.level),
         ps.connections,

@@ -1,18 +1,21 @@
 //! `verger serve` and `verger app-server`.
 
 use tracing_subscriber::EnvFilter;
-use verger_server::config::Auth;
-use verger_server::{Home, Options, Serving, loopback};
+use verger_server::config::Config;
+use verger_server::{Home, Listen, Options, Serving, loopback};
 
 use crate::cli::{AppServerArgs, ServeArgs};
+use crate::relay::relay;
 
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 pub(crate) fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    let home = home()?;
-    let listen = args.listen.as_deref().map(loopback).transpose()?;
-    run(Options { home, listen, auth: None }, |serving| {
-        eprintln!("verger {} serves ws://{}", env!("CARGO_PKG_VERSION"), serving.address);
+    let address = args.listen.as_deref().map(loopback).transpose()?;
+    run(Options { home: home()?, listen: Listen::Daemon { address } }, |serving| {
+        eprintln!("verger {} serves {}", env!("CARGO_PKG_VERSION"), place(serving));
+        if let Some(socket) = socket(serving) {
+            eprintln!("  socket:      {socket} (no token: it is open to this user only)");
+        }
         match &serving.token_file {
             Some(file) => eprintln!("  token:       Authorization: Bearer $(cat {})", file.display()),
             None => {
@@ -24,14 +27,31 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn app_server(args: &AppServerArgs) -> Result<(), Failure> {
-    let Some(address) = args.listen.strip_prefix("ws://") else {
-        return Err(format!("--listen {}: not supported yet; write ws://127.0.0.1:PORT", args.listen).into());
-    };
-    let listen = Some(loopback(address.trim_end_matches('/'))?);
-    run(Options { home: home()?, listen, auth: Some(Auth::None) }, |serving| {
-        eprintln!("verger {} app-server listens on ws://{}", env!("CARGO_PKG_VERSION"), serving.address);
-        tell(serving);
-    })
+    let (home, listen) = (home()?, Listen::parse(&args.listen)?);
+    if listen != Listen::Stdio {
+        return run(Options { home, listen }, |serving| {
+            eprintln!("verger {} app-server listens on {}", env!("CARGO_PKG_VERSION"), place(serving));
+            tell(serving);
+        });
+    }
+    // One configuration decides whether to relay; a server of its own reads it again, and tells what is wrong with it.
+    if let Ok(config) = Config::read(&home.config_file())
+        && relay(&home, &config)?
+    {
+        return Ok(());
+    }
+    // Its client reads stdout and may show stderr to a person: there is nothing to say while all is well.
+    run(Options { home, listen }, |_| {})
+}
+
+/// Where clients connect: over TCP, else over the Unix socket.
+fn place(serving: &Serving) -> String {
+    let tcp = serving.address.map(|address| format!("ws://{address}"));
+    tcp.or_else(|| socket(serving)).unwrap_or_default()
+}
+
+fn socket(serving: &Serving) -> Option<String> {
+    serving.socket.as_ref().map(|path| format!("unix://{}", path.display()))
 }
 
 /// The home that the environment names.

@@ -1,6 +1,8 @@
-//! The HTTP listener: WebSocket upgrades and health, behind the rules of who may connect.
+//! Where clients come from: one HTTP listener for WebSockets and health, behind the rules of who may connect, and Unix
+//! sockets for whoever may open their file.
 
 mod guard;
+mod unix;
 
 use std::sync::Arc;
 
@@ -12,11 +14,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use guard::Guard;
+pub(crate) use unix::UnixSocket;
 
 use crate::connection::MAX_FRAME;
 
@@ -26,24 +30,97 @@ const BUFFER: usize = 4 << 10;
 /// Bytes that the kernel may hold for a client.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// Upgraded sockets on their way to the task that owns connections; bounded, so that a flood waits in the kernel.
-pub(crate) type Upgraded = mpsc::Sender<WebSocket>;
+/// Connections that may wait for the daemon to take them.
+const ARRIVALS: usize = 64;
 
-/// Sends each upgraded WebSocket to `upgraded` until `shutdown`, then waits for requests under way.
+/// A client that may be served.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    WebSocket(Box<WebSocket>),
+    /// JSON lines.
+    Lines(UnixStream),
+}
+
+/// Clients on their way to the task that owns connections; bounded, so that a flood waits in the kernel.
+pub(crate) type Arrivals = mpsc::Sender<Arrival>;
+
+/// The way to the task that owns connections.
+pub(crate) fn arrivals() -> (Arrivals, mpsc::Receiver<Arrival>) {
+    mpsc::channel(ARRIVALS)
+}
+
+/// What one server listens on.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) tcp: Option<(TcpListener, Guard)>,
+    pub(crate) sockets: Vec<UnixSocket>,
+}
+
+/// When to stop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stopping {
+    /// New work is refused: whoever balances load should look elsewhere.
+    pub(crate) draining: CancellationToken,
+    /// Nobody is listened to any more.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// What the HTTP handlers need.
+#[derive(Clone, Debug)]
+struct Http {
+    arrivals: Arrivals,
+    draining: CancellationToken,
+}
+
+/// Sends each client to `arrivals` until the shutdown, then waits for requests under way.
 pub(crate) async fn serve(
+    listeners: Listeners,
+    arrivals: Arrivals,
+    stopping: Stopping,
+) -> std::io::Result<()> {
+    let Stopping { draining, shutdown } = stopping;
+    let http = Http { arrivals: arrivals.clone(), draining };
+    let mut tasks = JoinSet::new();
+    if let Some((listener, guard)) = listeners.tcp {
+        tasks.spawn(serve_tcp(listener, http.clone(), Arc::new(guard), shutdown.clone()));
+    }
+    let (to_http, streams) = mpsc::channel(ARRIVALS);
+    for socket in listeners.sockets {
+        let (taking, shutdown) = (socket.serve(arrivals.clone(), to_http.clone()), shutdown.clone());
+        tasks.spawn(async move {
+            shutdown.run_until_cancelled(taking).await;
+            Ok(())
+        });
+    }
+    drop(to_http);
+    let app = upgrades().merge(health()).with_state(http);
+    let serving = axum::serve(unix::HttpStreams(streams), app);
+    tasks.spawn(async move { serving.with_graceful_shutdown(shutdown.cancelled_owned()).await });
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(std::io::Error::other)??;
+    }
+    Ok(())
+}
+
+fn upgrades() -> Router<Http> {
+    Router::new().fallback(upgrade)
+}
+
+fn health() -> Router<Http> {
+    Router::new().route("/healthz", get(|| async { StatusCode::OK })).route("/readyz", get(ready))
+}
+
+async fn serve_tcp(
     listener: TcpListener,
+    http: Http,
     guard: Arc<Guard>,
-    upgraded: Upgraded,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let health = || async { StatusCode::OK };
-    let app = Router::new()
-        .fallback(upgrade)
+    let app = upgrades()
         .layer(from_fn_with_state(Arc::clone(&guard), guarded))
-        .route("/healthz", get(health))
-        .route("/readyz", get(health))
+        .merge(health())
         .layer(from_fn_with_state(guard, same_origin))
-        .with_state(upgraded);
+        .with_state(http);
     // A reply waits for nothing: the kernel must not hold it back for more to send with it.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -55,6 +132,13 @@ pub(crate) async fn serve(
         }
     });
     axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn ready(State(http): State<Http>) -> Response {
+    match http.draining.is_cancelled() {
+        false => StatusCode::OK.into_response(),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n").into_response(),
+    }
 }
 
 async fn same_origin(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
@@ -71,7 +155,7 @@ async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) 
     }
 }
 
-async fn upgrade(State(upgraded): State<Upgraded>, request: Request) -> Response {
+async fn upgrade(State(http): State<Http>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let upgrade: Result<_, WebSocketUpgradeRejection> =
         WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
@@ -89,6 +173,6 @@ async fn upgrade(State(upgraded): State<Upgraded>, request: Request) -> Response
         .write_buffer_size(0)
         .on_upgrade(move |socket| async move {
             // The server is stopping: the socket is dropped, and with it closed.
-            upgraded.send(socket).await.ok();
+            http.arrivals.send(Arrival::WebSocket(Box::new(socket))).await.ok();
         })
 }

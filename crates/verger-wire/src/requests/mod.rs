@@ -4,6 +4,7 @@ mod account;
 mod initialize;
 mod mcp;
 mod ps;
+mod relay;
 mod thread;
 mod thread_list;
 mod turn;
@@ -15,6 +16,7 @@ pub use account::*;
 pub use initialize::*;
 pub use mcp::*;
 pub use ps::*;
+pub use relay::*;
 pub use thread::*;
 pub use thread_list::*;
 pub use turn::*;
@@ -116,4 +118,6 @@ client_requests! {
     "configRequirements/read" => ConfigRequirementsRead(Empty),
     /// What runs. Answer: [`PsResponse`].
     "verger/ps" => Ps(Empty),
+    /// Before `initialize`, by who relays a connection: for whom. Answer: [`Empty`].
+    "verger/relay" => Relay(RelayParams),
 }

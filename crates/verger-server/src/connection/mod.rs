@@ -1,20 +1,25 @@
 //! One client: a half that reads and a half that writes, neither of which waits for the other, in one task.
 
+mod lines;
+mod transport;
+mod websocket;
+
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use axum::extract::ws::{Utf8Bytes, WebSocket};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use verger_core::ids::ConnectionId;
-use verger_wire::requests::{ClientRequest, InitializeParams, InitializeResponse};
-use verger_wire::{Incoming, RequestId, RpcError, decode};
+use verger_wire::requests::{ClientRequest, Empty, InitializeParams, InitializeResponse, RelayParams};
+use verger_wire::{DecodeError, Incoming, RequestId, RpcError};
 
+use self::lines::{LinesIn, LinesOut};
+use self::transport::{Receive, Transmit};
 use crate::dispatch::Dispatch;
 use crate::house::{HouseHandle, ToHouse};
+use crate::invocation::{difference, invocation};
 use crate::meta::PROTOCOL_LEVEL;
 use crate::outbox::{Closed, Outbox};
 use crate::replier::InFlight;
@@ -22,29 +27,52 @@ use crate::replier::InFlight;
 /// Largest frame that a client may send, in bytes.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
 
-/// A client that takes nothing for this long while something waits for it is cut.
-const STALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client on a pipe, who has said all it had to say and may still listen, is given the answers to it. It may as
+/// well be gone: the two look the same.
+const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a client that is cut may take to make room for the close frame.
-const CLOSE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Close codes: the server leaves, the client did not keep up.
-const GOING_AWAY: u16 = 1001;
-const TOO_SLOW: u16 = 4408;
+/// How long the frame under way may take to its end once its client is cut.
+const LAST_FRAME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Serves one WebSocket until it ends, from either side.
-pub(crate) async fn serve(socket: WebSocket, dispatch: Dispatch, shutdown: CancellationToken) {
+pub(crate) async fn serve_websocket(socket: WebSocket, dispatch: Dispatch, shutdown: CancellationToken) {
+    let (incomings, outgoings) = websocket::halves(socket);
+    serve(incomings, outgoings, dispatch, shutdown).await;
+}
+
+/// Serves a client that speaks in JSON lines until it ends, from either side.
+pub(crate) async fn serve_lines<R, W>(from: R, to: W, dispatch: Dispatch, shutdown: CancellationToken)
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    serve(LinesIn::new(from), LinesOut::new(to), dispatch, shutdown).await;
+}
+
+async fn serve<R: Receive, T: Transmit>(
+    incomings: R,
+    outgoings: T,
+    dispatch: Dispatch,
+    shutdown: CancellationToken,
+) {
     let connection = dispatch.connection;
     let house = dispatch.house.clone();
-    let outbox = Outbox::new(dispatch.shared.clock);
+    let is_waited_for = T::STALL_LIMIT.is_none();
+    let outbox = Outbox::new(dispatch.shared.clock, is_waited_for);
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
-    let (sink, stream) = socket.split();
-    let reader = Reader { stream, outbox: outbox.clone(), dispatch, in_flight: InFlight::default() };
+    let in_flight = InFlight::default();
+    let reader = Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone() };
     let goodbye = Goodbye { house, connection };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
+        let heard_out = async {
+            reader.run().await;
+            if is_waited_for {
+                timeout(LAST_ANSWERS_LIMIT, in_flight.all_answered()).await.ok();
+            }
+        };
         tokio::select! {
-            () = reader.run() => {}
+            () = heard_out => {}
             () = shutdown.cancelled() => {}
             // A client that is cut is not listened to any more.
             () = outbox.cut() => {}
@@ -54,7 +82,7 @@ pub(crate) async fn serve(socket: WebSocket, dispatch: Dispatch, shutdown: Cance
         drop(goodbye);
     };
     let writing = async {
-        if write(sink, &outbox).await == Closed::Slow {
+        if write(outgoings, &outbox).await == Closed::Slow {
             tracing::warn!(%connection, "the client did not keep up and was cut");
         }
     };
@@ -78,41 +106,28 @@ impl Drop for Goodbye {
     }
 }
 
-struct Reader {
-    stream: SplitStream<WebSocket>,
+struct Reader<R> {
+    incomings: R,
     outbox: Outbox,
     dispatch: Dispatch,
     in_flight: InFlight,
 }
 
-impl Reader {
+impl<R: Receive> Reader<R> {
     async fn run(mut self) {
-        // A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
         while let Some(message) = self.next().await {
-            let done = match message {
-                Ok(Message::Text(text)) => self.frame(decode(&text)).await,
-                Ok(Message::Binary(bytes)) => self.frame(verger_wire::decode_bytes(&bytes)).await,
-                // Answered by the library.
-                Ok(Message::Ping(_) | Message::Pong(_)) => ControlFlow::Continue(()),
-                Ok(Message::Close(_)) => ControlFlow::Break(()),
-                Err(error) => {
-                    tracing::debug!(connection = %self.dispatch.connection, %error, "the connection broke");
-                    ControlFlow::Break(())
-                }
-            };
-            if done.is_break() {
-                return;
-            }
+            self.message(message).await;
         }
     }
 
-    async fn next(&mut self) -> Option<Result<Message, axum::Error>> {
+    /// A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
+    async fn next(&mut self) -> Option<Result<Incoming, DecodeError>> {
         self.outbox.room().await;
-        self.stream.next().await
+        self.incomings.receive().await
     }
 
-    async fn frame(&mut self, frame: Result<Incoming, verger_wire::DecodeError>) -> ControlFlow<()> {
-        match frame {
+    async fn message(&mut self, message: Result<Incoming, DecodeError>) {
+        match message {
             Ok(Incoming::Request { id, method, params }) => {
                 self.request(id, &method, params.as_deref()).await;
             }
@@ -124,7 +139,6 @@ impl Reader {
             }
             Err(error) => self.outbox.reply(error.reply(), None),
         }
-        ControlFlow::Continue(())
     }
 
     async fn request(&mut self, id: RequestId, method: &str, params: Option<&serde_json::value::RawValue>) {
@@ -135,9 +149,23 @@ impl Reader {
         };
         match request {
             ClientRequest::Initialize(params) => replier.with(self.initialize(&params)),
+            ClientRequest::Relay(params) => replier.with(self.relay(params)),
             _ if !self.outbox.is_initialized() => replier.refuse(&RpcError::not_initialized()),
             request => self.dispatch.dispatch(replier, request).await,
         }
+    }
+
+    /// Serves a client as if it had been started where, and as, its relay was; or refuses to.
+    fn relay(&mut self, theirs: RelayParams) -> Result<Empty, RpcError> {
+        if self.outbox.is_initialized() {
+            return Err(RpcError::already_initialized());
+        }
+        let ours = invocation(&self.dispatch.shared.config());
+        if let Some(difference) = difference(&ours, &theirs) {
+            return Err(RpcError::invalid_request(format!("this connection is not relayed: {difference}")));
+        }
+        self.dispatch.folder = Some(theirs.cwd);
+        Ok(Empty {})
     }
 
     fn initialize(&self, params: &InitializeParams) -> Result<InitializeResponse, RpcError> {
@@ -168,46 +196,39 @@ impl Reader {
     }
 }
 
-/// Writes what the outbox holds until it closes, and then the close frame.
-async fn write(mut sink: SplitSink<WebSocket, Message>, outbox: &Outbox) -> Closed {
+/// Writes what the outbox holds until it closes, and then why.
+async fn write<T: Transmit>(mut outgoings: T, outbox: &Outbox) -> Closed {
     let closed = loop {
         let text = match outbox.next().await {
             Ok(text) => text,
             Err(closed) => break closed,
         };
-        match send(&mut sink, text, outbox).await {
+        match send(&mut outgoings, text, outbox).await {
             Ok(()) => {}
             Err(closed) => break closed,
         }
     };
-    let (code, reason, limit) = match closed {
-        Closed::Done => (GOING_AWAY, "", STALL_LIMIT),
-        Closed::Slow => (TOO_SLOW, "slow_consumer", CLOSE_LIMIT),
-    };
     outbox.close(closed);
-    let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-    // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
-    timeout(limit, sink.send(Message::Close(Some(frame)))).await.ok();
+    outgoings.finish(closed).await;
     closed
 }
 
 /// Writes one frame. A client that takes nothing of it for too long is cut.
-async fn send(
-    sink: &mut SplitSink<WebSocket, Message>,
-    text: Utf8Bytes,
-    outbox: &Outbox,
-) -> Result<(), Closed> {
-    let sending = sink.send(Message::Text(text));
+async fn send<T: Transmit>(outgoings: &mut T, text: Utf8Bytes, outbox: &Outbox) -> Result<(), Closed> {
+    let sending = outgoings.transmit(text);
     tokio::pin!(sending);
+    let in_time = async {
+        match T::STALL_LIMIT {
+            Some(limit) => timeout(limit, &mut sending).await.map_err(|_| Closed::Slow)?,
+            None => (&mut sending).await,
+        }
+        .map_err(|_| Closed::Done)
+    };
     tokio::select! {
-        sent = timeout(STALL_LIMIT, &mut sending) => match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Closed::Done),
-            Err(_) => Err(Closed::Slow),
-        },
-        // The frame under way is finished if it can be, so that the close frame can follow it.
+        sent = in_time => sent,
+        // The frame under way is finished if it can be, so that a last word can follow it.
         () = outbox.cut() => {
-            timeout(CLOSE_LIMIT, sending).await.ok();
+            timeout(LAST_FRAME_LIMIT, sending).await.ok();
             Err(Closed::Slow)
         }
     }

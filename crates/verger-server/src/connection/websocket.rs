@@ -1,0 +1,71 @@
+//! A WebSocket: one message per text or binary frame.
+
+use std::io;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::timeout;
+use verger_wire::{DecodeError, Incoming, decode, decode_bytes};
+
+use super::transport::{Receive, Transmit};
+use crate::outbox::Closed;
+
+/// A client that takes nothing for this long while something waits for it is cut.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a client that is cut may take to make room for the close frame.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Close codes: the server leaves, the client did not keep up.
+const GOING_AWAY: u16 = 1001;
+const TOO_SLOW: u16 = 4408;
+
+/// Both halves of a socket.
+pub(crate) fn halves(socket: WebSocket) -> (Incomings, Outgoings) {
+    let (sink, stream) = socket.split();
+    (Incomings(stream), Outgoings(sink))
+}
+
+/// What comes in.
+pub(crate) struct Incomings(SplitStream<WebSocket>);
+
+/// What goes out.
+pub(crate) struct Outgoings(SplitSink<WebSocket, Message>);
+
+impl Receive for Incomings {
+    async fn receive(&mut self) -> Option<Result<Incoming, DecodeError>> {
+        loop {
+            match self.0.next().await? {
+                Ok(Message::Text(text)) => return Some(decode(&text)),
+                Ok(Message::Binary(bytes)) => return Some(decode_bytes(&bytes)),
+                // Answered by the library.
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Close(_)) => return None,
+                Err(error) => {
+                    tracing::debug!(%error, "a WebSocket broke");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl Transmit for Outgoings {
+    const STALL_LIMIT: Option<Duration> = Some(STALL_LIMIT);
+
+    async fn transmit(&mut self, text: Utf8Bytes) -> io::Result<()> {
+        self.0.send(Message::Text(text)).await.map_err(io::Error::other)
+    }
+
+    async fn finish(mut self, why: Closed) {
+        let (code, reason, limit) = match why {
+            Closed::Done => (GOING_AWAY, "", STALL_LIMIT),
+            Closed::Slow => (TOO_SLOW, "slow_consumer", CLOSE_LIMIT),
+        };
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
+        timeout(limit, self.0.send(Message::Close(Some(frame)))).await.ok();
+    }
+}

@@ -1,0 +1,175 @@
+//! From nothing to a serving daemon, and back to nothing.
+
+mod error;
+mod place;
+mod serving;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::JoinSet;
+use verger_reaper::{Reaper, Run, RunState, run_state, sweep};
+use verger_store::{Liveness, Store};
+
+pub use self::error::DaemonError;
+pub use self::place::{Listen, loopback};
+
+use self::place::Places;
+use self::serving::Signals;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::home::Home;
+use crate::house::{House, HouseHandle};
+use crate::run_file::RunFile;
+use crate::shared::Shared;
+
+/// What a daemon is to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its home.
+    pub home: Home,
+    /// Where its clients come from.
+    pub listen: Listen,
+}
+
+/// What a daemon says once it serves.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Where it listens for WebSockets, if it does.
+    pub address: Option<SocketAddr>,
+    /// Its Unix socket, if it was to have one.
+    pub socket: Option<PathBuf>,
+    /// The file with the token that clients present, if they must.
+    pub token_file: Option<PathBuf>,
+    /// How helpers are contained, and why not better.
+    pub containment: String,
+    /// How many processes of dead runs were found and ended.
+    pub swept: usize,
+}
+
+/// Serves until SIGTERM or SIGINT, and returns when everything that it caused is gone. Calls `serving` once clients can
+/// connect.
+pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(), DaemonError> {
+    let clock = Clock::start();
+    let home = options.home;
+    let config = Arc::new(Config::read(&home.config_file())?);
+    // From here on a signal ends the daemon in order, however early it comes.
+    let signals = Signals::install()?;
+    let nofile = raise_nofile();
+    private_folder(&home.state)?;
+    // Two daemons of one home: the second is told before it has touched anything.
+    let daemon_lock = options.listen.lock(&home)?;
+    let run = Run::begin(&home.state)?;
+    let swept = sweep_dead_runs(&home.state, &run).await?;
+    let store = Store::open(&home.state, run.id(), liveness(home.state.clone()))?;
+    let places = match Places::open(&options.listen, &home, &config, run.dir()).await {
+        Ok(places) => places,
+        Err(error) => {
+            // Nothing was started, so that the next start has nothing to look for.
+            store.close().await;
+            run.end()?;
+            return Err(error);
+        }
+    };
+
+    let reaper_options = verger_reaper::Options { adopt_all: true, nofile, ..Default::default() };
+    let (reaper, reaping) = Reaper::start(&run, reaper_options)?;
+    let mut reaper_task = JoinSet::new();
+    reaper_task.spawn(reaping);
+
+    let rules = config.threads.rules();
+    let shared = Shared::new(home, run.id().to_owned(), clock, store.clone(), reaper.clone(), config);
+    let shared = Arc::new(shared);
+    let (house, inbox) = HouseHandle::new();
+    let mut house_task = JoinSet::new();
+    house_task.spawn(House::new(Arc::clone(&shared), house.clone(), rules).run(inbox));
+
+    let run_file = RunFile {
+        pid: std::process::id(),
+        address: places.address,
+        socket: places.run_socket,
+        is_daemon: daemon_lock.is_some(),
+    };
+    run_file.write(run.dir())?;
+    serving(&Serving {
+        address: places.address,
+        socket: places.socket,
+        token_file: places.token_file,
+        containment: match reaper.level_reason() {
+            None => reaper.level().to_string(),
+            Some(reason) => format!("{} ({reason})", reaper.level()),
+        },
+        swept,
+    });
+    let stdio = options.listen == Listen::Stdio;
+    let until_the_end =
+        serving::Serving { listeners: places.listeners, stdio, shared: &shared, house: &house, signals };
+    let served = until_the_end.run(&mut house_task).await;
+    if served.is_err() {
+        // Nobody is left to end helpers in order; that they are gone is proven all the same.
+        reaper.kill_all();
+    }
+
+    // No thread is loaded and no helper lives; what is left is to say goodbye in order.
+    reaper.shutdown().await;
+    while let Some(ended) = reaper_task.join_next().await {
+        ended?;
+    }
+    drop((reaper, shared));
+    store.close().await;
+    drop(daemon_lock);
+    let stuck = served?;
+    if stuck > 0 {
+        // The run stays, so that the next start looks for what it left.
+        return Err(DaemonError::Stuck(stuck));
+    }
+    Ok(run.end()?)
+}
+
+/// Raises the soft limit of open files to the hard one; returns the old soft limit, which helpers get back.
+fn raise_nofile() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files was not raised");
+    }
+    current
+}
+
+fn liveness(state: PathBuf) -> Arc<dyn Fn(&str) -> Liveness + Send + Sync> {
+    Arc::new(move |run: &str| match run_state(&state, run) {
+        RunState::Live { pid } => Liveness::Live { pid },
+        RunState::Gone => Liveness::Gone,
+    })
+}
+
+/// Ends what dead runs of this home left, before anything is served. Returns how many processes that were.
+async fn sweep_dead_runs(state: &Path, run: &Run) -> Result<usize, DaemonError> {
+    let report = tokio::task::block_in_place(|| sweep(state, run))?;
+    let mut swept = 0;
+    for dead in &report.runs {
+        for killed in &dead.killed {
+            tracing::warn!(run = dead.id, pid = killed.pid, age = ?killed.age, command = killed.command, "a dead run had left this process; killed");
+        }
+        for left in &dead.unproven {
+            tracing::error!(
+                run = dead.id,
+                pid = left.pid,
+                command = left.command,
+                "a dead run had left this process; killed, but it does not die"
+            );
+        }
+        swept += dead.killed.len();
+    }
+    Ok(swept)
+}
+
+fn private_folder(path: &Path) -> Result<(), DaemonError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|cause| DaemonError::Home {
+        path: path.to_owned(),
+        doing: "make the folder of the state",
+        cause,
+    })
+}
