@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::wire_log::WireLog;
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How long an answer or a notification is waited for before the test fails.
@@ -54,6 +56,7 @@ pub enum NoResult {
 #[derive(Debug)]
 struct Seen {
     messages: Mutex<Vec<Value>>,
+    log: WireLog,
     progress: watch::Sender<(usize, bool)>,
 }
 
@@ -96,7 +99,8 @@ impl Client {
         }
         let (socket, _) = connect_async(request).await?;
         let (sink, stream) = socket.split();
-        let seen = Arc::new(Seen { messages: Mutex::default(), progress: watch::Sender::new((0, false)) });
+        let (messages, log) = (Mutex::default(), WireLog::open(name));
+        let seen = Arc::new(Seen { messages, log, progress: watch::Sender::new((0, false)) });
         let mut reader = JoinSet::new();
         reader.spawn(read(stream, Arc::clone(&seen)));
         let (sink, last_id) = (tokio::sync::Mutex::new(sink), AtomicI64::new(0));
@@ -190,7 +194,11 @@ impl Client {
     ///
     /// When the connection has ended.
     pub async fn send_raw(&self, message: Message) -> Result<(), NoResult> {
-        self.sink.lock().await.send(message).await.map_err(|_| NoResult::Closed)
+        let mut sink = self.sink.lock().await;
+        if let Message::Text(text) = &message {
+            self.seen.log.sent(text);
+        }
+        sink.send(message).await.map_err(|_| NoResult::Closed)
     }
 
     /// How many messages have come so far: a place to listen from.
@@ -278,6 +286,7 @@ async fn read(mut stream: SplitStream<Socket>, seen: Arc<Seen>) {
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
         let value = serde_json::from_str(&text).expect("the server sends JSON");
+        seen.log.heard(&value);
         let mut messages = seen.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(value);
         let count = messages.len();

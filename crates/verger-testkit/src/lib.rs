@@ -17,6 +17,7 @@ pub mod http;
 pub mod leak_guard;
 mod proc_fs;
 pub mod run_tag;
+mod wire_log;
 
 pub use client::{Client, NoResult};
 pub use config_file::{ConfigFile, ServerEntry};
