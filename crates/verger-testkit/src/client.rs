@@ -49,6 +49,41 @@ pub enum NoResult {
     /// The connection ended first.
     #[error("the connection ended")]
     Closed,
+    /// There was no connection to begin with.
+    #[error("{address}: {cause}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// The socket's reason.
+        cause: String,
+    },
+    /// Nothing came in time.
+    #[error("no {what} in {limit:?}")]
+    Late {
+        /// A method, or an event.
+        what: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// An answer without the id that it is all about.
+    #[error("the answer to {method} names no id")]
+    NoId {
+        /// What was asked.
+        method: &'static str,
+    },
+}
+
+// === impl NoResult ===
+
+impl NoResult {
+    /// Of the `error` member of an answer.
+    pub(crate) fn refused(error: &Value) -> Self {
+        Self::Refused {
+            code: error["code"].as_i64().unwrap_or_default(),
+            message: error["message"].as_str().unwrap_or_default().to_owned(),
+            data: error["data"].clone(),
+        }
+    }
 }
 
 /// Everything that has come so far. The channel carries the number of messages and whether the connection has ended;
@@ -147,11 +182,7 @@ impl Client {
         let message = self.find(from, what, fits).await.ok_or(NoResult::Closed)?;
         match message.get("error") {
             None => Ok(message["result"].clone()),
-            Some(error) => Err(NoResult::Refused {
-                code: error["code"].as_i64().unwrap_or_default(),
-                message: error["message"].as_str().unwrap_or_default().to_owned(),
-                data: error["data"].clone(),
-            }),
+            Some(error) => Err(NoResult::refused(error)),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod gone;
 pub mod home;
 pub mod http;
 pub mod leak_guard;
+pub mod load;
 mod proc_fs;
 pub mod run_tag;
 mod wire_log;

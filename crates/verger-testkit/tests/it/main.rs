@@ -1,6 +1,7 @@
-//! The testkit tested: a guard that must catch, and a helper that must misbehave.
+//! The testkit tested: a guard that must catch, a helper that must misbehave, a client that must notice.
 
 mod guard;
 mod helper;
+mod load;
 mod protocol;
 mod shapes;
