@@ -4,29 +4,22 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::link::{Link, Receiver, Sender};
 use crate::wire_log::WireLog;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How long an answer or a notification is waited for before the test fails.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// One WebSocket connection. Dropping it cuts the connection without a goodbye, as a crashed client does.
+/// One connection. Dropping it cuts the connection without a goodbye, as a crashed client does.
 #[derive(Debug)]
 pub struct Client {
     name: String,
-    sink: tokio::sync::Mutex<SplitSink<Socket, Message>>,
+    sender: tokio::sync::Mutex<Sender>,
     seen: Arc<Seen>,
     last_id: AtomicI64,
     /// The reading task; aborted when this is dropped.
@@ -113,10 +106,8 @@ impl Client {
     ///
     /// When the server refuses.
     pub async fn open_with(url: &str, name: &str, capabilities: Value) -> Self {
-        let client = Self::connect(url, name, &[]).await.unwrap_or_else(|error| panic!("{url}: {error}"));
-        let info = json!({ "name": name, "title": name, "version": "0" });
-        client.call("initialize", json!({ "clientInfo": info, "capabilities": capabilities })).await;
-        client.send(&json!({ "method": "initialized" })).await.expect("the server has just answered");
+        let client = Self::over(Link::open(url).await.unwrap_or_else(|error| panic!("{error}")), name);
+        client.initialize(capabilities).await;
         client
     }
 
@@ -126,20 +117,29 @@ impl Client {
     ///
     /// The socket's, or the server's refusal of the upgrade.
     pub async fn connect(url: &str, name: &str, headers: &[(&str, &str)]) -> Result<Self, Box<SocketError>> {
-        let mut request = url.into_client_request()?;
-        for (key, value) in headers {
-            let key = HeaderName::from_bytes(key.as_bytes()).expect("a test writes valid header names");
-            let value = HeaderValue::from_str(value).expect("a test writes valid header values");
-            request.headers_mut().insert(key, value);
-        }
-        let (socket, _) = connect_async(request).await?;
-        let (sink, stream) = socket.split();
+        Ok(Self::over(Link::websocket(url, headers).await?, name))
+    }
+
+    /// A client that says nothing yet, over what is connected already.
+    #[must_use]
+    pub fn over(link: Link, name: &str) -> Self {
         let (messages, log) = (Mutex::default(), WireLog::open(name));
         let seen = Arc::new(Seen { messages, log, progress: watch::Sender::new((0, false)) });
         let mut reader = JoinSet::new();
-        reader.spawn(read(stream, Arc::clone(&seen)));
-        let (sink, last_id) = (tokio::sync::Mutex::new(sink), AtomicI64::new(0));
-        Ok(Self { name: name.to_owned(), sink, seen, last_id, reader })
+        reader.spawn(read(link.receiver, Arc::clone(&seen)));
+        let sender = tokio::sync::Mutex::new(link.sender);
+        Self { name: name.to_owned(), sender, seen, last_id: AtomicI64::new(0), reader }
+    }
+
+    /// Introduces itself.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub async fn initialize(&self, capabilities: Value) {
+        let info = json!({ "name": self.name, "title": self.name, "version": "0" });
+        self.call("initialize", json!({ "clientInfo": info, "capabilities": capabilities })).await;
+        self.send(&json!({ "method": "initialized" })).await.expect("the server has just answered");
     }
 
     /// Asks, and waits for the answer.
@@ -225,11 +225,11 @@ impl Client {
     ///
     /// When the connection has ended.
     pub async fn send_raw(&self, message: Message) -> Result<(), NoResult> {
-        let mut sink = self.sink.lock().await;
+        let mut sender = self.sender.lock().await;
         if let Message::Text(text) = &message {
             self.seen.log.sent(text);
         }
-        sink.send(message).await.map_err(|_| NoResult::Closed)
+        sender.send_raw(message).await
     }
 
     /// How many messages have come so far: a place to listen from.
@@ -303,20 +303,18 @@ impl Client {
         }
     }
 
-    /// Says goodbye with a close frame, and waits for the server's.
+    /// Says goodbye, and waits for the server's.
     pub async fn close(mut self) {
         // A server that has gone needs no goodbye.
-        if self.send_raw(Message::Close(None)).await.is_ok() {
+        if self.sender.lock().await.close().await.is_ok() {
             self.reader.join_next().await;
         }
     }
 }
 
-async fn read(mut stream: SplitStream<Socket>, seen: Arc<Seen>) {
-    // An error is how a killed server ends a connection.
-    while let Some(Ok(message)) = stream.next().await {
-        let Message::Text(text) = message else { continue };
-        let value = serde_json::from_str(&text).expect("the server sends JSON");
+async fn read(mut receiver: Receiver, seen: Arc<Seen>) {
+    while let Some(message) = receiver.next().await {
+        let value = message.unwrap_or_else(|text| panic!("the server sent what is no JSON: {text:.300}"));
         seen.log.heard(&value);
         let mut messages = seen.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(value);

@@ -1,6 +1,7 @@
 //! A `verger` server under test: a real process, told apart by its pidfd, its stderr kept for failures.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,9 +10,11 @@ use std::time::Duration;
 use std::{fs, io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::unix::pipe;
 
 use crate::gone::Gone;
 use crate::home::Home;
+use crate::link::Link;
 
 /// Longer than any start on any machine that builds this project.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -63,6 +66,13 @@ impl Launch {
         self
     }
 
+    /// Starts it in another folder than the home's.
+    #[must_use]
+    pub fn current_dir(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// Starts, and waits until the server says where it serves.
     ///
     /// # Errors
@@ -73,13 +83,8 @@ impl Launch {
     ///
     /// When the program cannot be executed, or neither serves nor ends in 30 s.
     pub fn start(mut self) -> Result<Daemon, Refused> {
-        let piped = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("the server's program can be executed");
-        let (stderr, said) = (child.stderr.take().expect("stderr is piped"), Arc::default());
-        let (tell, told) = mpsc::channel();
-        let theirs = Arc::clone(&said);
-        let reader = thread::spawn(move || read(stderr, &theirs, &tell));
-        let mut daemon = Daemon { child, address: String::new(), stderr: said, reader: Some(reader) };
+        self.command.stdin(Stdio::null()).stdout(Stdio::null());
+        let (mut daemon, told) = self.spawn();
         match told.recv_timeout(START_LIMIT) {
             Ok(address) => daemon.address = address,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -91,6 +96,48 @@ impl Launch {
             }
         }
         Ok(daemon)
+    }
+
+    /// Starts a server that serves one client on its stdin and stdout, and connects to it.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be executed, or outside of a runtime.
+    #[must_use]
+    pub fn start_piped(mut self) -> (Daemon, Link) {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (mut daemon, _) = self.spawn();
+        let stdin = OwnedFd::from(daemon.child.stdin.take().expect("stdin is piped"));
+        let stdout = OwnedFd::from(daemon.child.stdout.take().expect("stdout is piped"));
+        let stdin = pipe::Sender::from_owned_fd(stdin).expect("a pipe");
+        let stdout = pipe::Receiver::from_owned_fd(stdout).expect("a pipe");
+        (daemon, Link::lines(stdout, stdin))
+    }
+
+    /// Starts the program; where it says that it serves comes through the channel.
+    fn spawn(&mut self) -> (Daemon, mpsc::Receiver<String>) {
+        let mut child = self.command.stderr(Stdio::piped()).spawn().expect("the program can be executed");
+        let (stderr, said) = (child.stderr.take().expect("stderr is piped"), Arc::default());
+        let (tell, told) = mpsc::channel();
+        let theirs = Arc::clone(&said);
+        let reader = thread::spawn(move || read(stderr, &theirs, &tell));
+        (Daemon { child, address: String::new(), stderr: said, reader: Some(reader) }, told)
+    }
+
+    /// Runs the program to its end with `input` on its stdin, which must fit into a pipe.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be executed or its stdin not be written.
+    ///
+    /// # Panics
+    ///
+    /// Never: stdin is piped.
+    pub fn output_with(mut self, input: &str) -> io::Result<std::process::Output> {
+        let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn()?;
+        io::Write::write_all(&mut child.stdin.take().expect("stdin is piped"), input.as_bytes())?;
+        child.wait_with_output()
     }
 
     /// Runs the program to its end.
@@ -109,8 +156,10 @@ fn read(stderr: ChildStderr, said: &Mutex<String>, tell: &mpsc::Sender<String>) 
     let mut told = false;
     // An unreadable stderr ends like a closed one: the starter learns it from the channel.
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if let Some(address) = line.split("ws://").nth(1).filter(|_| !told) {
-            let address = address.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+        let words = line.split_whitespace().filter(|_| !told);
+        let mut places = words.filter(|word| word.starts_with("ws://") || word.starts_with("unix://"));
+        if let Some(address) = places.next().filter(|_| line.starts_with("verger ")) {
+            let address = address.strip_prefix("ws://").unwrap_or(address);
             // The starter has gone only if its patience had.
             told = tell.send(address.to_owned()).is_ok();
         }
@@ -137,10 +186,13 @@ impl Daemon {
     /// For clients.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://{}", self.address)
+        match self.address.starts_with("unix://") {
+            true => self.address.clone(),
+            false => format!("ws://{}", self.address),
+        }
     }
 
-    /// HOST:PORT.
+    /// HOST:PORT, or unix://PATH where it listens there only.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -8,13 +8,12 @@ mod account;
 mod client;
 mod latency;
 mod ledger;
-mod link;
 mod timed;
 mod verbs;
 
+pub use crate::link::Link;
 pub use account::Account;
 pub use client::Client;
 pub use latency::Latency;
 pub use ledger::Ledger;
-pub use link::Link;
 pub use timed::{Bounds, connect, repeat, together};

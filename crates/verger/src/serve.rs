@@ -68,7 +68,10 @@ fn tell(serving: &Serving) {
 
 fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("VERGER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for people; a client that started this server keeps what it says as text.
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(verger_server::run(options, serving));
     // Every task has been awaited. A look at a dead mount may still hang in the kernel, and must not hold the exit.

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ledger::Ledger;
-use super::link::{Link, Receiver, Sender};
 use crate::client::NoResult;
+use crate::link::{Link, Receiver, Sender};
 
 /// How long an answer or an event is waited for.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl Client {
     ///
     /// When the server cannot be reached, or refuses.
     pub async fn open(url: &str, name: &str) -> Result<Self, NoResult> {
-        Self::over(Link::websocket(url).await?, name).await
+        Self::over(Link::open(url).await?, name).await
     }
 
     /// Introduces itself over a connection that is there.

@@ -1,11 +1,13 @@
-//! What carries a load client's messages: the one place that knows about transports.
+//! What carries a client's messages: the one place that knows about transports.
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::client::NoResult;
@@ -15,18 +17,18 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// A connection that has said nothing yet.
 #[derive(Debug)]
 pub struct Link {
-    pub(super) sender: Sender,
-    pub(super) receiver: Receiver,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
 }
 
 /// The way to the server.
-pub(super) enum Sender {
+pub(crate) enum Sender {
     WebSocket(SplitSink<Socket, Message>),
     Lines(Box<dyn AsyncWrite + Send + Unpin>),
 }
 
 /// The way back.
-pub(super) enum Receiver {
+pub(crate) enum Receiver {
     WebSocket(SplitStream<Socket>),
     Lines(Lines<Box<dyn AsyncBufRead + Send + Unpin>>),
 }
@@ -34,16 +36,42 @@ pub(super) enum Receiver {
 // === impl Link ===
 
 impl Link {
-    /// A WebSocket, `ws://HOST:PORT`.
+    /// A WebSocket, `ws://HOST:PORT`, or JSON lines, `unix://PATH`.
     ///
     /// # Errors
     ///
     /// When nobody listens there, or the upgrade is refused.
-    pub async fn websocket(url: &str) -> Result<Self, NoResult> {
-        let unreachable = |cause| NoResult::Unreachable { address: url.to_owned(), cause };
+    pub async fn open(url: &str) -> Result<Self, NoResult> {
+        let unreachable = |cause: String| NoResult::Unreachable { address: url.to_owned(), cause };
+        match url.strip_prefix("unix://") {
+            None => Self::websocket(url, &[]).await.map_err(|error| unreachable(error.to_string())),
+            Some(path) => {
+                let stream =
+                    UnixStream::connect(path).await.map_err(|error| unreachable(error.to_string()))?;
+                let (reader, writer) = stream.into_split();
+                Ok(Self::lines(reader, writer))
+            }
+        }
+    }
+
+    /// A WebSocket; `headers` go with the upgrade.
+    ///
+    /// # Errors
+    ///
+    /// The socket's, or the server's refusal of the upgrade.
+    ///
+    /// # Panics
+    ///
+    /// When a header's name or value is none.
+    pub async fn websocket(url: &str, headers: &[(&str, &str)]) -> Result<Self, Box<SocketError>> {
+        let mut request = url.into_client_request()?;
+        for (key, value) in headers {
+            let key = HeaderName::from_bytes(key.as_bytes()).expect("a test writes valid header names");
+            let value = HeaderValue::from_str(value).expect("a test writes valid header values");
+            request.headers_mut().insert(key, value);
+        }
         // Requests are small and each waits for its answer: they must not wait for each other's acknowledgements.
-        let connected = connect_async_with_config(url, None, true).await;
-        let (socket, _) = connected.map_err(|error| unreachable(error.to_string()))?;
+        let (socket, _) = connect_async_with_config(request, None, true).await?;
         let (sink, stream) = socket.split();
         Ok(Self { sender: Sender::WebSocket(sink), receiver: Receiver::WebSocket(stream) })
     }
@@ -62,7 +90,7 @@ impl Link {
 
 impl Sender {
     /// Sends one message.
-    pub(super) async fn send(&mut self, message: &Value) -> Result<(), NoResult> {
+    pub(crate) async fn send(&mut self, message: &Value) -> Result<(), NoResult> {
         let text = message.to_string();
         match self {
             Self::WebSocket(sink) => sink.send(Message::text(text)).await.map_err(|_| NoResult::Closed),
@@ -74,11 +102,29 @@ impl Sender {
         }
     }
 
+    /// Sends a frame as it is; a line has no kinds of frames.
+    pub(crate) async fn send_raw(&mut self, frame: Message) -> Result<(), NoResult> {
+        match self {
+            Self::WebSocket(sink) => sink.send(frame).await.map_err(|_| NoResult::Closed),
+            Self::Lines(writer) => {
+                let mut line = frame.into_data().to_vec();
+                line.push(b'\n');
+                writer.write_all(&line).await.map_err(|_| NoResult::Closed)?;
+                writer.flush().await.map_err(|_| NoResult::Closed)
+            }
+        }
+    }
+
     /// Says goodbye, as far as the transport has a word for it.
-    pub(super) async fn close(&mut self) -> Result<(), NoResult> {
+    pub(crate) async fn close(&mut self) -> Result<(), NoResult> {
         match self {
             Self::WebSocket(sink) => sink.send(Message::Close(None)).await.map_err(|_| NoResult::Closed),
-            Self::Lines(writer) => writer.shutdown().await.map_err(|_| NoResult::Closed),
+            Self::Lines(writer) => {
+                let shut = writer.shutdown().await;
+                // A pipe closes with its descriptor only.
+                *writer = Box::new(tokio::io::sink());
+                shut.map_err(|_| NoResult::Closed)
+            }
         }
     }
 }
@@ -87,7 +133,7 @@ impl Sender {
 
 impl Receiver {
     /// The next message, or the text of a frame that is none; nothing once the connection has ended.
-    pub(super) async fn next(&mut self) -> Option<Result<Value, String>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Value, String>> {
         let text = match self {
             // An error is how a killed server ends a connection.
             Self::WebSocket(stream) => loop {
