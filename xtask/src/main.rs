@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptance;
+mod bench;
 mod checks;
 mod error;
 mod house;
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
   lint                   clippy on everything, warnings are errors; cargo-deny where it is installed
   test [STEP]...         everything that CI asks, or only these steps; fetches what it needs into target/
   soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md
+  bench [STEP]... [--peer PATH] [--runs N]
+                         how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
   help                   this text, and the names of steps and long runs
 ";
 
@@ -52,6 +55,7 @@ fn obey(arguments: &[String]) -> Result<bool, Error> {
         ["lint"] => checks::lint(&house),
         ["test", steps @ ..] => suite::test(&house, steps),
         ["soak", names @ ..] => soak::soak(&house, names),
+        ["bench", words @ ..] => bench::bench(&house, words),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\nsteps of test: {}\nlong runs: {}", suite::names(), soak::names());
             Ok(true)

@@ -58,6 +58,14 @@ pub enum NoResult {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// An answer came, and is not what everything after it builds on.
+    #[error("{what} was unexpected: {got}")]
+    Unexpected {
+        /// Of what.
+        what: &'static str,
+        /// What came instead.
+        got: String,
+    },
     /// An answer without the id that it is all about.
     #[error("the answer to {method} names no id")]
     NoId {

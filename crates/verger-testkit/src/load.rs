@@ -5,6 +5,7 @@
 //! panicking, so that a scenario can go on.
 
 mod account;
+pub mod bench;
 mod client;
 mod latency;
 mod ledger;

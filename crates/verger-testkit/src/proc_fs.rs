@@ -3,7 +3,8 @@
 //! A process may end between two reads, so every answer is a fact of the past: callers that act on one hold the
 //! process by its pidfd, or are its parent.
 
-use std::fs;
+use std::time::Duration;
+use std::{fs, io};
 
 /// One line of `/proc/PID/stat`, cut down to what tests ask.
 pub(crate) struct Stat {
@@ -46,6 +47,17 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
         next += 1;
     }
     found
+}
+
+/// Processor time of the threads that `pid` has now, exact to the nanosecond. What ended threads took is not in it.
+pub(crate) fn cpu(pid: i32) -> io::Result<Duration> {
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that ends between the two reads counts like one that had ended before.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Every pid of this machine that the caller may see.

@@ -15,13 +15,17 @@ struct Script {
 
 impl Script {
     async fn say(&mut self, message: &Value) {
-        self.out.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        self.out.write_all(format!("{message}\n").as_bytes()).await.expect("the client is there");
+    }
+
+    async fn next(&mut self) -> String {
+        self.lines.next_line().await.expect("UTF-8").expect("the client is there")
     }
 
     /// Reads the next request and answers it.
     async fn answer(&mut self, method: &str, result: Value) {
-        let line = self.lines.next_line().await.unwrap().expect("the client is there");
-        let request: Value = serde_json::from_str(&line).unwrap();
+        let line = self.next().await;
+        let request: Value = serde_json::from_str(&line).expect("JSON lines");
         assert_eq!(request["method"], method);
         self.say(&json!({ "id": request["id"], "result": result })).await;
     }
@@ -33,8 +37,8 @@ async fn pair() -> (Client, Script) {
     let mut script = Script { lines: BufReader::new(input).lines(), out };
     let link = Link::lines(reader, writer);
     let (client, ()) = tokio::join!(Client::over(link, "client"), script.answer("initialize", json!({})));
-    assert!(script.lines.next_line().await.unwrap().expect("a line").contains("initialized"));
-    (client.unwrap(), script)
+    assert!(script.next().await.contains("initialized"));
+    (client.expect("it was answered"), script)
 }
 
 fn turn(event: &str, status: &str) -> Value {
@@ -70,7 +74,7 @@ async fn faults_of(messages: &[Value]) -> Vec<String> {
         script.say(message).await;
     }
     drop(script);
-    client.close().await.unwrap();
+    client.close().await.expect("the script is gone");
     client.ledger(|ledger| ledger.faults())
 }
 
