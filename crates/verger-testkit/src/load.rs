@@ -7,14 +7,18 @@
 mod account;
 pub mod bench;
 mod client;
+mod crowd;
 mod latency;
 mod ledger;
+mod shift;
 mod timed;
 mod verbs;
 
 pub use crate::link::Link;
 pub use account::Account;
 pub use client::Client;
+pub use crowd::Load;
 pub use latency::Latency;
 pub use ledger::Ledger;
+pub use shift::{Shift, shift};
 pub use timed::{Bounds, connect, repeat, together};

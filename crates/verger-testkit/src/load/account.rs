@@ -53,6 +53,17 @@ impl Account {
         (self.turns.len(), self.turns.iter().filter(|turn| turn.status.is_some()).count())
     }
 
+    /// Whether a turn was seen, or acknowledged.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        !self.turns.is_empty() || !self.acknowledged.is_empty()
+    }
+
+    /// Ids of the turns that were seen from their first event on.
+    pub fn seen(&self) -> impl Iterator<Item = &str> {
+        self.turns.iter().filter(|turn| turn.whole).map(|turn| turn.id.as_str())
+    }
+
     /// Items that were seen to complete.
     #[must_use]
     pub fn items(&self) -> usize {

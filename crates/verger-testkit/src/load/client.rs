@@ -167,6 +167,12 @@ impl Client {
         }
     }
 
+    /// Cuts the connection without a goodbye; what was seen.
+    #[must_use]
+    pub fn cut(self) -> Ledger {
+        std::mem::take(&mut self.heard.state().ledger)
+    }
+
     async fn send(&self, message: &Value) -> Result<(), NoResult> {
         self.sender.lock().await.send(message).await
     }

@@ -11,6 +11,7 @@ mod helper_life;
 mod interrupt;
 mod kill;
 mod listener;
+mod load;
 mod order;
 mod protocol;
 mod relay;
