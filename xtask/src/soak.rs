@@ -10,7 +10,7 @@ use crate::soak_table::add_row;
 
 /// Each of these end-to-end tests takes its length from VERGER_TEST_SCALE and prints one line
 /// `SOAK {"figure": 1, ...}` to its stdout.
-const RUNS: [LongRun; 2] = [
+const RUNS: [LongRun; 3] = [
     LongRun {
         name: "switches",
         test: "switches::many_switches_leave_the_server_where_it_stood",
@@ -20,6 +20,11 @@ const RUNS: [LongRun; 2] = [
         name: "kills",
         test: "restart::nothing_acknowledged_is_lost_by_a_kill",
         about: "200 SIGKILLs of the server at random moments of a client's work",
+    },
+    LongRun {
+        name: "three-runs",
+        test: "three_runs::three_runs_on_one_home_lose_and_double_nothing",
+        about: "three servers on one home, two of them on stdio; a write is a turn/start until its answer",
     },
 ];
 

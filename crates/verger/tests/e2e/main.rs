@@ -21,5 +21,6 @@ mod stdio;
 mod switch;
 mod switches;
 mod threads;
+mod three_runs;
 mod two_daemons;
 mod unix_socket;
