@@ -57,6 +57,8 @@ async fn every_step_finds_its_figures_for_both_servers() {
     }
     let round_trips = &figures[2]["one"][0];
     assert!(round_trips["n"] == 64 && round_trips["cpu"].as_f64() > Some(0.0), "{round_trips}");
+    let disk = report.notes().iter().find(|note| note.starts_with("one fdatasync"));
+    assert!(disk.is_some_and(|note| note.contains(" us / ") || note.contains(" ms / ")), "{disk:?}");
     // Each goes first once.
     let first = |run: usize| said.iter().find(|what| what.starts_with(&format!("run {run}"))).cloned();
     assert_eq!(first(1).as_deref(), Some("run 1 of 2: start-up, one"));

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use self::machine::Machine;
 use crate::client::NoResult;
 use crate::config_file::ServerEntry;
 
 mod figures;
 mod json;
+mod machine;
 mod report;
 mod stage;
 mod steps;
@@ -105,7 +107,11 @@ impl Bench {
     pub async fn run(&self, mut say: impl FnMut(&str)) -> Report {
         let names = self.subjects.iter().map(|subject| subject.name.clone()).collect();
         let mut report = Report::new(names, self.notes.clone());
+        let mut machine = Machine::default();
         for run in 0..self.runs {
+            if let Err(error) = machine.look(self.sizes.threads) {
+                report.skip(format!("run {}: the disk by itself: {error}", run + 1));
+            }
             for &step in &self.steps {
                 // Who goes first may find the machine cold, or leave it hot.
                 let mut order: Vec<usize> = (0..self.subjects.len()).collect();
@@ -121,6 +127,7 @@ impl Bench {
                 }
             }
         }
+        machine.notes().into_iter().for_each(|note| report.note(note));
         report
     }
 }

@@ -49,6 +49,10 @@ impl Report {
         self.skipped.push(what);
     }
 
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     pub(super) fn subjects(&self) -> &[String] {
         &self.subjects
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::figures::Figure;
 use super::report::Report;
+use crate::load::latency::Latency;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,11 +51,15 @@ fn cells(figure: Option<&Figure>, runs: usize) -> String {
         Some(Figure::Bytes(bytes)) => format!(" {runs} | {} | - |", memory(*bytes)),
         Some(Figure::Times { latency, cpu }) => {
             let n = latency.count();
-            let times = [latency.quantile(0.5), latency.quantile(0.99), latency.max()].map(duration);
             let each = cpu.map_or("-".into(), |cpu| duration(cpu.div_f64(n.max(1) as f64)));
-            format!(" {n} | {} | {each} |", times.join(" / "))
+            format!(" {n} | {} | {each} |", times(latency))
         }
     }
+}
+
+/// Median, the value that one in a hundred exceeds, and the longest.
+pub(super) fn times(latency: &Latency) -> String {
+    [latency.quantile(0.5), latency.quantile(0.99), latency.max()].map(duration).join(" / ")
 }
 
 fn duration(time: Duration) -> String {
@@ -89,7 +94,6 @@ fn three(value: f64) -> String {
 mod tests {
     use super::*;
     use crate::load::bench::Sample;
-    use crate::load::latency::Latency;
 
     #[test]
     fn a_row_says_what_was_found_and_a_dash_what_was_not() {
