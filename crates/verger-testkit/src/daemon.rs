@@ -77,11 +77,11 @@ impl Launch {
     ///
     /// # Errors
     ///
-    /// How it ended and what it said, when it ended instead.
+    /// How it ended and what it said, when it ended instead, or was killed because it did neither in 30 s.
     ///
     /// # Panics
     ///
-    /// When the program cannot be executed, or neither serves nor ends in 30 s.
+    /// When the program cannot be executed.
     pub fn start(mut self) -> Result<Daemon, Refused> {
         self.command.stdin(Stdio::null()).stdout(Stdio::null());
         let (mut daemon, told) = self.spawn();
@@ -92,7 +92,9 @@ impl Launch {
                 return Err(Refused { status, stderr: daemon.stderr() });
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                panic!("the server neither serves nor ends; it said:\n{}", daemon.stderr())
+                daemon.signal(Signal::KILL);
+                let status = daemon.wait(START_LIMIT);
+                return Err(Refused { status, stderr: daemon.stderr() });
             }
         }
         Ok(daemon)
@@ -158,7 +160,9 @@ fn read(stderr: ChildStderr, said: &Mutex<String>, tell: &mpsc::Sender<String>) 
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         let words = line.split_whitespace().filter(|_| !told);
         let mut places = words.filter(|word| word.starts_with("ws://") || word.starts_with("unix://"));
-        if let Some(address) = places.next().filter(|_| line.starts_with("verger ")) {
+        // Verger's first line, and the peer's second.
+        let says_where = line.starts_with("verger ") || line.trim_start().starts_with("listening on:");
+        if let Some(address) = places.next().filter(|_| says_where) {
             let address = address.strip_prefix("ws://").unwrap_or(address);
             // The starter has gone only if its patience had.
             told = tell.send(address.to_owned()).is_ok();

@@ -2,6 +2,7 @@
 
 mod guard;
 mod helper;
+mod launch;
 mod load;
 mod protocol;
 mod shapes;
