@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Stage;
+use crate::{Custody, Stage};
 
 /// The reaper, its run or a sweep could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum ReaperError {
     Random(getrandom::Error),
 }
 
-/// A helper was not started. Nothing of the attempt is left.
+/// A helper was not started. Nothing of the attempt is left, except where [`Stuck`](Self::Stuck) says so.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// The reaper is shutting down, or has ended.
@@ -98,6 +98,16 @@ pub enum SpawnError {
     TimedOut {
         /// The limit that passed.
         limit: Duration,
+    },
+    /// It failed, and what had been started by then could not be proven gone in time.
+    #[error("{cause}; {unproven}")]
+    Stuck {
+        /// Why it was not started.
+        cause: Box<SpawnError>,
+        /// What stands in the way of the proof.
+        unproven: Unproven,
+        /// For who wants to wait on for the proof. Its pid is 0 where there was no helper yet.
+        custody: Custody,
     },
 }
 

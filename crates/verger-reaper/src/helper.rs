@@ -41,6 +41,36 @@ pub(crate) struct Birth {
     pub(crate) reply: oneshot::Sender<Result<Custody, SpawnError>>,
 }
 
+/// A start that has failed, and who is to hear of it once it is known what is left of it.
+struct Failure {
+    error: SpawnError,
+    reply: oneshot::Sender<Result<Custody, SpawnError>>,
+    custody: Custody,
+}
+
+impl Failure {
+    fn new(
+        keeper: &Keeper,
+        error: SpawnError,
+        reply: oneshot::Sender<Result<Custody, SpawnError>>,
+        stop: watch::Sender<Option<Stop>>,
+    ) -> Self {
+        let facts = keeper.facts.subscribe();
+        let pid = facts.borrow().pid.unwrap_or(0);
+        Self { error, reply, custody: Custody::new(keeper.id, keeper.name.clone(), pid, stop, facts) }
+    }
+
+    async fn tell(self) {
+        let Self { error, reply, custody } = self;
+        let error = match custody.gone().await {
+            Ok(_) => error,
+            Err(unproven) => SpawnError::Stuck { cause: Box::new(error), unproven, custody },
+        };
+        // Nobody may want to know any more.
+        reply.send(Err(error)).ok();
+    }
+}
+
 pub(crate) struct Keeper {
     pub(crate) id: u64,
     pub(crate) name: String,
@@ -88,15 +118,18 @@ impl Keeper {
                 // The lifeline and not an order: `Start` may be half-sent.
                 self.ending(Duration::ZERO);
                 self.channel.close().await;
-                drop(stop);
-                error.map(|error| (error, reply))
+                stop.send_replace(Some(Stop::Kill));
+                error.map(|error| Failure::new(&self, error, reply, stop))
             }
         };
-        self.watch(stopped).await;
-        self.prove().await;
-        if let Some((error, reply)) = failure {
-            // Only now: an error says that nothing is left.
-            reply.send(Err(error)).ok();
+        let proven = async move {
+            self.watch(stopped).await;
+            self.prove().await;
+        };
+        match failure {
+            None => proven.await,
+            // An error says that nothing is left, or what is: its caller waits for that, but not for ever.
+            Some(failure) => tokio::join!(proven, failure.tell()).0,
         }
     }
 

@@ -181,6 +181,53 @@ async fn the_hosts_own_children_are_not_orphans() {
     house.close().await;
 }
 
+/// A start that fails while something of it may be left is told as that, not waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_cannot_be_proven_undone_is_called_stuck() {
+    let house =
+        House::open(Options { adopt_all: false, proof_limit: Duration::from_millis(300), ..options() });
+    let (mut own, stuck) = loop {
+        let mut start = std::pin::pin!(house.spawn("good", Some(Level::Shim)));
+        // Nobody announces a newborn shim, so it is looked for between the steps of the start.
+        let shim = loop {
+            tokio::select! {
+                biased;
+                _faster = &mut start => break None,
+                () = tokio::task::yield_now() => {}
+            }
+            if let Some(shim) = house::children().into_iter().find(|&pid| is_shim(pid)) {
+                break Some(shim);
+            }
+        };
+        let Some(shim) = shim else { continue };
+        // Younger than the shim, so that it could be the helper; then the shim dies without a word.
+        #[expect(clippy::disallowed_methods, reason = "a child that is not the reaper's")]
+        let mut own = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        kill(shim);
+        match start.await {
+            Err(SpawnError::Stuck { cause, unproven, custody }) => {
+                assert!(matches!(*cause, SpawnError::ShimDied), "{cause}");
+                assert!(unproven.to_string().contains("may be what it left"), "{unproven}");
+                break (own, custody);
+            }
+            // The helper ran already; its custody, dropped here, ends what is left.
+            other => drop(other),
+        }
+        own.kill().unwrap();
+        own.wait().unwrap();
+    };
+    assert_eq!(house.reaper.list()[0].state, HelperState::Stuck);
+    own.kill().unwrap();
+    own.wait().unwrap();
+    stuck.proven().await.unwrap();
+    house.close().await;
+}
+
+/// By its name: argv0 of a shim that has executed.
+fn is_shim(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"verger-shim"))
+}
+
 /// Both in hundredths of a second.
 fn uptime() -> u64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap();

@@ -106,7 +106,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Of this process. Unreaped, so these pids mean nobody else.
-fn children() -> Vec<u32> {
+pub(crate) fn children() -> Vec<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     lists

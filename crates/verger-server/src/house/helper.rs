@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use verger_core::ids::HelperId;
 use verger_core::server::{Event, Scope, ServerName, StopHow};
 use verger_mcp::{Session, SessionOptions, StderrRing};
-use verger_reaper::{Custody, Helper, Spec, Stop};
+use verger_reaper::{Custody, Helper, SpawnError, Spec, Stop};
 use verger_wire::types::McpServerStartupState;
 use verger_wire::{McpServerStatusUpdatedNotification, Notification};
 
@@ -102,7 +102,10 @@ impl Keeper {
                 Ok(helper) => helper,
                 Err(error) => {
                     let message = format!("MCP server '{}': {error}", self.server);
-                    return self.never_ran(message);
+                    return match error {
+                        SpawnError::Stuck { custody, .. } => self.stuck_at_birth(message, custody).await,
+                        _ => self.never_ran(message),
+                    };
                 }
             };
         self.custody.set(custody.clone()).ok();
@@ -209,6 +212,19 @@ impl Keeper {
     }
 
     /// No process was ever started.
+    /// Reports a start that failed and left what does not die, and in the end the proof.
+    async fn stuck_at_birth(self, message: String, custody: Custody) {
+        let helper = self.id;
+        self.custody.set(custody.clone()).ok();
+        self.tell(McpServerStartupState::Failed, Some(message.clone()));
+        self.house.tell(Event::HelperFailed { helper, message });
+        self.house.tell(Event::HelperStuck { helper });
+        match custody.proven().await {
+            Ok(_) => self.house.tell(Event::HelperGone { helper }),
+            Err(unproven) => tracing::error!(server = %self.server, %unproven, "a helper was left unproven"),
+        }
+    }
+
     fn never_ran(self, message: String) {
         let helper = self.id;
         self.tell(McpServerStartupState::Failed, Some(message.clone()));
