@@ -47,7 +47,7 @@ impl Change for Append {
                 thread_no
             }
             (Some(new), None) => {
-                let thread_no = thread::insert(tx, thread, new)?;
+                let thread_no = thread::insert(tx, thread, new, None)?;
                 claim::set(tx, runs, thread_no, generation)?;
                 thread_no
             }

@@ -188,6 +188,15 @@ pub enum ChangeError {
     /// Never materialized, or deleted.
     #[error("thread {0}: is not in the store; it was deleted or has no turn yet")]
     NotFound(ThreadId),
+    /// It is archived, and was to be archived or named.
+    #[error("thread {0}: is archived; unarchive it first")]
+    Archived(ThreadId),
+    /// It is not archived, and was to be unarchived.
+    #[error("thread {0}: is not archived; there is nothing to bring back")]
+    NotArchived(ThreadId),
+    /// It was to be deleted, and a fork's history is in its log.
+    #[error("thread {0}: a fork still needs its history; delete the fork first")]
+    Forked(ThreadId),
     /// A live owner that is not the caller.
     #[error("thread {thread} already has an active writer (pid {pid})")]
     Owned {

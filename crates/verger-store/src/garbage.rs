@@ -6,7 +6,7 @@ use verger_core::ids::{Generation, ThreadId};
 use crate::change::Change;
 use crate::claim::{self, Runs};
 use crate::error::ChangeError;
-use crate::{log, thread};
+use crate::{lineage, log, thread};
 
 /// Records deleted in one transaction: about what a turn of group commits takes.
 const PORTION: u32 = 256;
@@ -29,6 +29,9 @@ impl Change for Delete {
         };
         if let Some(pid) = claim::rival(tx, runs, thread_no, self.generation)? {
             return Ok(Err(ChangeError::Owned { thread, pid }));
+        }
+        if lineage::is_base(tx, thread_no)? {
+            return Ok(Err(ChangeError::Forked(thread)));
         }
         tx.execute("DELETE FROM claim WHERE thread_no = ?1", [thread_no])?;
         tx.execute("DELETE FROM thread WHERE thread_no = ?1", [thread_no])?;

@@ -2,6 +2,7 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use verger_core::ids::ThreadId;
 
 use crate::cursor::Cursor;
 use crate::error::StoreError;
@@ -18,6 +19,8 @@ pub enum SortKey {
     CreatedAt,
     /// When it last changed.
     UpdatedAt,
+    /// When its user last spoke.
+    RecencyAt,
 }
 
 impl SortKey {
@@ -25,6 +28,7 @@ impl SortKey {
         match self {
             Self::CreatedAt => "t.created_at",
             Self::UpdatedAt => "t.updated_at",
+            Self::RecencyAt => "t.recency_at",
         }
     }
 
@@ -32,6 +36,7 @@ impl SortKey {
         match self {
             Self::CreatedAt => "c",
             Self::UpdatedAt => "u",
+            Self::RecencyAt => "r",
         }
     }
 
@@ -39,6 +44,7 @@ impl SortKey {
         match self {
             Self::CreatedAt => row.created_at,
             Self::UpdatedAt => row.updated_at,
+            Self::RecencyAt => row.recency_at,
         }
     }
 }
@@ -64,6 +70,8 @@ pub struct ListQuery {
     pub search: Option<String>,
     /// Threads of these model providers.
     pub model_providers: Vec<String>,
+    /// Threads other than these.
+    pub excluded: Vec<ThreadId>,
     /// The order.
     pub sort: SortKey,
     /// Its direction.
@@ -124,6 +132,11 @@ pub(crate) fn list(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Res
     }
     filter.and_any_of("t.cwd", &query.cwds);
     filter.and_any_of("t.model_provider", &query.model_providers);
+    if !query.excluded.is_empty() {
+        let marks = vec!["?"; query.excluded.len()].join(", ");
+        let ids = query.excluded.iter().map(|id| Value::Blob(id.0.as_bytes().to_vec()));
+        filter.and(&format!("t.id NOT IN ({marks})"), ids);
+    }
     if let Some(text) = query.search.as_deref().filter(|text| !text.is_empty()) {
         let pattern = Value::Text(format!("%{}%", escape_like(text)));
         filter.and(r"(t.preview LIKE ? ESCAPE '\' OR t.name LIKE ? ESCAPE '\')", [pattern.clone(), pattern]);

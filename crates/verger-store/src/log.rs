@@ -4,6 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use verger_core::ids::{Generation, Seq, ThreadId};
 
 use crate::error::StoreError;
+use crate::lineage::{self, Segment};
+use crate::list::Direction;
 
 /// One durable record to append. The store does not look inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +57,17 @@ fn checksum(seq: Seq, generation: Generation, kind: u8, body: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The last sequence number, `Seq(0)` for an empty log. Derived, not stored: an append then touches no row twice.
+/// The last sequence number: of a thread without records of its own the one that it was forked at, `Seq(0)` if it was
+/// not. Derived, not stored: an append then touches no row twice.
 pub(crate) fn head(conn: &Connection, thread_no: u32) -> rusqlite::Result<Seq> {
-    conn.prepare_cached("SELECT key FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key DESC LIMIT 1")?
+    let last: Option<i64> = conn
+        .prepare_cached("SELECT key FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key DESC LIMIT 1")?
         .query_row([key(thread_no, Seq(0)), key(thread_no, Seq(u32::MAX))], |row| row.get(0))
-        .optional()
-        .map(|last| last.map_or(Seq(0), seq_of))
+        .optional()?;
+    Ok(match last {
+        Some(last) => seq_of(last),
+        None => lineage::base(conn, thread_no)?.map_or(Seq(0), |base| base.upto),
+    })
 }
 
 /// Writes `records` after `head`; the caller has checked that there are numbers left.
@@ -81,43 +88,85 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Reads a span and proves that it is dense and unchanged.
+/// Reads a span of the log that `segments` make up, and proves that it is dense and unchanged.
 pub(crate) fn read(
     conn: &Connection,
     thread: ThreadId,
-    thread_no: u32,
+    segments: &[Segment],
     span: Span,
 ) -> rusqlite::Result<Result<Vec<StoredRecord>, StoreError>> {
     let damaged = |seq, what| Ok(Err(StoreError::Damaged { thread, seq, what }));
     let mut statement = conn.prepare_cached(
         "SELECT key, gen, kind, crc, body FROM event WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3",
     )?;
-    let limit = i64::try_from(span.limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![key(thread_no, span.after), key(thread_no, span.upto), limit])?;
     let mut records: Vec<StoredRecord> = Vec::new();
     let mut bytes = 0usize;
     let mut expected = span.after.0.saturating_add(1);
-    while let Some(row) = rows.next()? {
-        let seq = seq_of(row.get(0)?);
-        if seq.0 != expected {
-            return damaged(Seq(expected), "it is missing");
+    for [from, to, thread_no] in within(segments, span.after, span.upto) {
+        let limit = i64::try_from(span.limit - records.len()).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![key(thread_no, Seq(from)), key(thread_no, Seq(to)), limit])?;
+        while let Some(row) = rows.next()? {
+            let seq = seq_of(row.get(0)?);
+            if seq.0 != expected {
+                return damaged(Seq(expected), "it is missing");
+            }
+            let generation = Generation(row.get::<_, i64>(1)?.cast_unsigned());
+            // Wider than they were written: a number that does not fit is damage, not a failure of SQLite.
+            let (kind, crc): (i64, i64) = (row.get(2)?, row.get(3)?);
+            let body = row.get_ref(4)?.as_blob()?;
+            bytes = bytes.saturating_add(body.len());
+            if bytes > span.max_bytes && !records.is_empty() {
+                return Ok(Ok(records));
+            }
+            let Ok(kind) = u8::try_from(kind) else { return damaged(seq, "its kind is not one") };
+            if i64::from(checksum(seq, generation, kind, body)) != crc {
+                return damaged(seq, "its checksum does not match");
+            }
+            records.push(StoredRecord { seq, generation, kind, body: body.to_vec() });
+            expected = expected.saturating_add(1);
         }
-        let generation = Generation(row.get::<_, i64>(1)?.cast_unsigned());
-        // Wider than they were written: a number that does not fit is damage, not a failure of SQLite.
-        let (kind, crc): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let body = row.get_ref(4)?.as_blob()?;
-        bytes = bytes.saturating_add(body.len());
-        if bytes > span.max_bytes && !records.is_empty() {
-            break;
-        }
-        let Ok(kind) = u8::try_from(kind) else { return damaged(seq, "its kind is not one") };
-        if i64::from(checksum(seq, generation, kind, body)) != crc {
-            return damaged(seq, "its checksum does not match");
-        }
-        records.push(StoredRecord { seq, generation, kind, body: body.to_vec() });
-        expected = expected.saturating_add(1);
     }
     Ok(Ok(records))
+}
+
+/// Where the records of one kind are: at most `limit` of them after `after`, up to and with `upto`, beginning at the end
+/// that `direction` names. No body is looked at.
+pub(crate) fn find(
+    conn: &Connection,
+    segments: &[Segment],
+    kind: u8,
+    (after, upto): (Seq, Seq),
+    direction: Direction,
+    limit: usize,
+) -> rusqlite::Result<Vec<Seq>> {
+    let mut spans: Vec<_> = within(segments, after, upto).collect();
+    let order = match direction {
+        Direction::Ascending => "ASC",
+        Direction::Descending => {
+            spans.reverse();
+            "DESC"
+        }
+    };
+    let sql = format!(
+        "SELECT key FROM event WHERE key > ?1 AND key <= ?2 AND kind = ?3 ORDER BY key {order} LIMIT ?4"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut found = Vec::new();
+    for [from, to, thread_no] in spans {
+        let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+        let (from, to) = (key(thread_no, Seq(from)), key(thread_no, Seq(to)));
+        let keys = statement.query_map(params![from, to, kind, left], |row| row.get(0))?;
+        for key in keys {
+            found.push(seq_of(key?));
+        }
+    }
+    Ok(found)
+}
+
+/// The parts of the segments after `after`, up to and with `upto`: from, to, and whose they are.
+fn within(segments: &[Segment], after: Seq, upto: Seq) -> impl Iterator<Item = [u32; 3]> + '_ {
+    let part = move |s: &Segment| [s.after.max(after).0, s.upto.min(upto).0, s.thread_no];
+    segments.iter().map(part).filter(|[from, to, _]| from < to)
 }
 
 /// Deletes at most `most` of a thread's records, the oldest first. True when none is left.

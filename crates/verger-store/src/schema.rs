@@ -12,11 +12,11 @@ use crate::error::StoreError;
 const APPLICATION_ID: i32 = 0x5672_6772;
 
 /// The schema that this build reads and writes.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// `thread_no` is never reused (AUTOINCREMENT), so that records still waiting to be deleted can never be taken for
-/// another thread's. `settings` comes last: SQLite overwrites a row of unchanged size in place, and leaves the pages
-/// that a long text spills to alone.
+/// another thread's. `base_no` and `base_seq` say where a fork's records before its own are. `settings` comes last:
+/// SQLite overwrites a row of unchanged size in place, and leaves the pages that a long text spills to alone.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('log_epoch', lower(hex(randomblob(16))));
@@ -26,6 +26,7 @@ CREATE TABLE thread (
     id BLOB NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
+    recency_at INTEGER NOT NULL,
     archived INTEGER NOT NULL,
     name TEXT,
     cwd TEXT NOT NULL,
@@ -34,10 +35,14 @@ CREATE TABLE thread (
     preview TEXT NOT NULL,
     forked_from BLOB,
     git_info TEXT,
+    base_no INTEGER,
+    base_seq INTEGER NOT NULL,
     settings TEXT NOT NULL
 ) STRICT;
 CREATE INDEX thread_by_created ON thread (archived, created_at, id);
 CREATE INDEX thread_by_updated ON thread (archived, updated_at, id);
+CREATE INDEX thread_by_recency ON thread (archived, recency_at, id);
+CREATE INDEX thread_by_base ON thread (base_no) WHERE base_no IS NOT NULL;
 
 CREATE TABLE claim (thread_no INTEGER PRIMARY KEY, run TEXT NOT NULL, gen INTEGER NOT NULL) STRICT;
 
@@ -52,8 +57,18 @@ CREATE TABLE event (
 CREATE TABLE garbage (thread_no INTEGER PRIMARY KEY) STRICT;
 ";
 
-/// Makes sure that the open file is a store of this version, creating the tables in an empty one, and returns its log
-/// epoch. The caller holds the writer lock.
+/// From version 1, which knew neither forks nor when a user last spoke. The defaults are for a version 1 that still runs.
+const FROM_1: &str = "
+ALTER TABLE thread ADD COLUMN recency_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE thread ADD COLUMN base_no INTEGER;
+ALTER TABLE thread ADD COLUMN base_seq INTEGER NOT NULL DEFAULT 0;
+UPDATE thread SET recency_at = updated_at;
+CREATE INDEX thread_by_recency ON thread (archived, recency_at, id);
+CREATE INDEX thread_by_base ON thread (base_no) WHERE base_no IS NOT NULL;
+";
+
+/// Makes sure that the open file is a store of this version, creating the tables in an empty one and bringing those of
+/// an older one up to date, and returns its log epoch. The caller holds the writer lock.
 pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, StoreError> {
     let sqlite = |error| StoreError::sqlite(path, error);
     // Until the file is known to be ours, closing it must not move its WAL into it.
@@ -65,6 +80,7 @@ pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, Sto
     match (application_id, version) {
         (0, 0) if objects == 0 => create(conn).map_err(sqlite)?,
         (APPLICATION_ID, VERSION) => {}
+        (APPLICATION_ID, 1) => upgrade(conn, FROM_1).map_err(sqlite)?,
         (APPLICATION_ID, found) if found > VERSION => {
             return Err(StoreError::Newer { path: Arc::clone(path), found, known: VERSION });
         }
@@ -85,4 +101,14 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(&format!(
         "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
+}
+
+/// All of it or nothing: a crash in between leaves the older version.
+fn upgrade(conn: &Connection, steps: &str) -> rusqlite::Result<()> {
+    let upgraded =
+        conn.execute_batch(&format!("BEGIN EXCLUSIVE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"));
+    if upgraded.is_err() && !conn.is_autocommit() {
+        conn.execute_batch("ROLLBACK")?;
+    }
+    upgraded
 }

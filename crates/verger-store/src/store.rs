@@ -15,12 +15,13 @@ use crate::claim::{Claim, Liveness, Release, Runs};
 use crate::error::{AppendError, ChangeError, ClaimError, StoreError};
 use crate::files::{self, Role, WriterLock};
 use crate::garbage::Delete;
-use crate::list::{ListPage, ListQuery, list};
+use crate::lineage::{self, Fork, Segment};
+use crate::list::{Direction, ListPage, ListQuery, list};
 use crate::log::{self, Span, StoredRecord};
 use crate::readers::{self, READERS, ReadMessage};
-use crate::row::{SetArchived, SetName};
+use crate::row::{Labels, Relabel, SetArchived};
 use crate::schema;
-use crate::thread::{self, ThreadRow};
+use crate::thread::{self, NewThread, ThreadRow};
 use crate::writer::{self, WriteMessage, Writer};
 
 /// An open store. Cheap to clone; every clone is the same store.
@@ -168,9 +169,24 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<StoredRecord>, StoreError> {
         let span = Span { after, upto, limit, max_bytes };
-        self.on_reader(move |conn| match thread::number(conn, thread)? {
-            Some(thread_no) => log::read(conn, thread, thread_no, span),
-            None => Ok(Err(StoreError::UnknownThread(thread))),
+        self.on_log(thread, move |conn, segments| log::read(conn, thread, segments, span)).await
+    }
+
+    /// Where a thread's records of one kind are: at most `limit` of them after `after`, up to and with `upto`, beginning
+    /// at the end that `direction` names. Bodies are not read.
+    ///
+    /// # Errors
+    /// The thread is not stored, or the store failed.
+    pub async fn find(
+        &self,
+        thread: ThreadId,
+        kind: u8,
+        (after, upto): (Seq, Seq),
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError> {
+        self.on_log(thread, move |conn, segments| {
+            log::find(conn, segments, kind, (after, upto), direction, limit).map(Ok)
         })
         .await
     }
@@ -191,10 +207,39 @@ impl Store {
         self.on_reader(move |conn| list(conn, &query)).await
     }
 
+    /// Makes `new` a thread that begins with the records of `source` up to and with `upto` (none where that is 0, all
+    /// where it is past the end), owned by `generation` of this run. Nothing is copied: while the fork is stored, a thread
+    /// that holds its history cannot be deleted. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`ClaimError`]: the source is not stored or is archived, or the store failed.
+    pub async fn fork(
+        &self,
+        source: ThreadId,
+        upto: Seq,
+        thread: ThreadId,
+        generation: Generation,
+        new: NewThread,
+    ) -> Result<ThreadRow, ClaimError> {
+        self.write(Fork { source, upto, thread, generation, new }).await
+    }
+
+    /// Whether a fork's history is in the thread's log, so that it cannot be deleted.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn is_forked(&self, thread: ThreadId) -> Result<bool, StoreError> {
+        self.on_reader(move |conn| {
+            let thread_no = thread::number(conn, thread)?;
+            thread_no.map_or(Ok(false), |thread_no| lineage::is_base(conn, thread_no)).map(Ok)
+        })
+        .await
+    }
+
     /// Archives or unarchives a thread that nobody owns, or that `generation` of this run owns. Durable when it returns.
     ///
     /// # Errors
-    /// [`ChangeError`]: not stored, owned by another, or the store failed.
+    /// [`ChangeError`]: not stored, already so, owned by another, or the store failed.
     pub async fn set_archived(
         &self,
         thread: ThreadId,
@@ -208,18 +253,23 @@ impl Store {
     /// the room of a long log is given back little by little.
     ///
     /// # Errors
-    /// [`ChangeError`]: not stored, owned by another, or the store failed.
+    /// [`ChangeError`]: not stored, forked from, owned by another, or the store failed.
     pub async fn delete(&self, thread: ThreadId, generation: Option<Generation>) -> Result<(), ChangeError> {
         self.write(Delete { thread, generation }).await
     }
 
-    /// Names a thread, or takes its name away. Anyone may, whoever owns it: a name is a label, no event. Durable when it
-    /// returns.
+    /// Changes the labels of a thread that nobody owns, or that `generation` of this run owns; the row as it is then.
+    /// Durable when it returns.
     ///
     /// # Errors
-    /// [`ChangeError`]: not stored, or the store failed.
-    pub async fn set_name(&self, thread: ThreadId, name: Option<String>) -> Result<(), ChangeError> {
-        self.write(SetName { thread, name }).await
+    /// [`ChangeError`]: not stored, archived where a name was to be given, owned by another, or the store failed.
+    pub async fn relabel(
+        &self,
+        thread: ThreadId,
+        labels: Labels,
+        generation: Option<Generation>,
+    ) -> Result<ThreadRow, ChangeError> {
+        self.write(Relabel { thread, labels, generation }).await
     }
 
     /// Keeps what is queued, closes the files and ends the threads. Other clones get [`StoreError::Closed`] from then on.
@@ -247,6 +297,20 @@ impl Store {
         let (queued, answer) = Queued::new(change);
         writes.send(WriteMessage::Write(Box::new(queued))).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    async fn on_log<T, F>(&self, thread: ThreadId, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection, &[Segment]) -> rusqlite::Result<Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        self.on_reader(move |conn| match thread::number(conn, thread)? {
+            Some(thread_no) => read(conn, &lineage::segments(conn, thread_no)?),
+            None => Ok(Err(StoreError::UnknownThread(thread))),
+        })
+        .await
     }
 
     async fn on_reader<T, F>(&self, read: F) -> Result<T, StoreError>

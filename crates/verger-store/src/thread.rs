@@ -13,6 +13,8 @@ pub struct ThreadRow {
     pub created_at: i64,
     /// Unix seconds, moved by appends that say so.
     pub updated_at: i64,
+    /// Unix seconds of the last user message, moved by appends that say so.
+    pub recency_at: i64,
     /// Hidden from the normal list, and not to be claimed.
     pub archived: bool,
     /// The title a user gave.
@@ -38,7 +40,7 @@ pub struct ThreadRow {
 /// A thread about to be materialized by its first append.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewThread {
-    /// Unix seconds; also the first `updated_at`.
+    /// Unix seconds; also the first `updated_at` and `recency_at`.
     pub created_at: i64,
     /// The title, if it has one already.
     pub name: Option<String>,
@@ -63,8 +65,8 @@ pub struct NewThread {
 pub struct ThreadPatch {
     /// Unix seconds.
     pub updated_at: Option<i64>,
-    /// The title.
-    pub name: Option<String>,
+    /// Unix seconds.
+    pub recency_at: Option<i64>,
     /// Working directory.
     pub cwd: Option<String>,
     /// The model.
@@ -75,17 +77,15 @@ pub struct ThreadPatch {
     pub preview: Option<String>,
     /// JSON, opaque here.
     pub settings: Option<String>,
-    /// JSON, opaque here.
-    pub git_info: Option<String>,
 }
 
 /// The columns that [`from_row`] expects, of a `thread` named `t`.
 pub(crate) const COLUMNS: &str =
     "t.id, t.created_at, t.updated_at, t.archived, t.name, t.cwd, t.model, t.model_provider,
-    t.preview, t.settings, t.forked_from, t.git_info,
+    t.preview, t.settings, t.forked_from, t.git_info, t.recency_at,
     coalesce((SELECT key & 0xffffffff FROM event
               WHERE key > t.thread_no << 32 AND key <= (t.thread_no << 32 | 0xffffffff)
-              ORDER BY key DESC LIMIT 1), 0)";
+              ORDER BY key DESC LIMIT 1), t.base_seq)";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<ThreadRow> {
     let forked_from: Option<[u8; 16]> = row.get(10)?;
@@ -102,8 +102,16 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<ThreadRow> {
         settings: row.get(9)?,
         forked_from: forked_from.map(|id| ThreadId(Uuid::from_bytes(id))),
         git_info: row.get(11)?,
-        head: Seq(row.get(12)?),
+        recency_at: row.get(12)?,
+        head: Seq(row.get(13)?),
     })
+}
+
+/// Where a fork's records before its own are: in another thread's log, up to and with `upto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) thread_no: u32,
+    pub(crate) upto: Seq,
 }
 
 /// The number under which the store knows the thread. Numbers are never reused.
@@ -119,12 +127,17 @@ pub(crate) fn get(conn: &Connection, thread: ThreadId) -> rusqlite::Result<Optio
         .optional()
 }
 
-/// Inserts the row and returns its number.
-pub(crate) fn insert(tx: &Connection, thread: ThreadId, new: &NewThread) -> rusqlite::Result<u32> {
+/// Inserts the row and returns its number. A fork's records begin after those it shares with its base.
+pub(crate) fn insert(
+    tx: &Connection,
+    thread: ThreadId,
+    new: &NewThread,
+    base: Option<Base>,
+) -> rusqlite::Result<u32> {
     tx.prepare_cached(
-        "INSERT INTO thread (id, created_at, updated_at, archived, name, cwd, model, model_provider, preview,
-                             forked_from, git_info, settings)
-         VALUES (?1, ?2, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING thread_no",
+        "INSERT INTO thread (id, created_at, updated_at, recency_at, archived, name, cwd, model, model_provider, preview,
+                             forked_from, git_info, settings, base_no, base_seq)
+         VALUES (?1, ?2, ?2, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING thread_no",
     )?
     .query_row(
         params![
@@ -138,6 +151,8 @@ pub(crate) fn insert(tx: &Connection, thread: ThreadId, new: &NewThread) -> rusq
             new.forked_from.as_ref().map(|id| id.0.as_bytes()),
             new.git_info,
             new.settings,
+            base.map(|base| base.thread_no),
+            base.map_or(0, |base| base.upto.0),
         ],
         |row| row.get(0),
     )
@@ -146,29 +161,24 @@ pub(crate) fn insert(tx: &Connection, thread: ThreadId, new: &NewThread) -> rusq
 /// Applies a patch. Most appends move `updated_at` alone, and several within one second: those that change nothing
 /// must not cost a page of the row or of the index.
 pub(crate) fn patch(tx: &Connection, thread_no: u32, patch: &ThreadPatch) -> rusqlite::Result<()> {
-    let ThreadPatch { updated_at, name, cwd, model, model_provider, preview, settings, git_info } = patch;
+    let ThreadPatch { updated_at, recency_at, cwd, model, model_provider, preview, settings } = patch;
     if let Some(updated_at) = updated_at {
         tx.prepare_cached("UPDATE thread SET updated_at = ?2 WHERE thread_no = ?1 AND updated_at <> ?2")?
             .execute(params![thread_no, updated_at])?;
     }
-    let columns = [name, cwd, model, model_provider, preview, settings, git_info];
+    if let Some(recency_at) = recency_at {
+        tx.prepare_cached("UPDATE thread SET recency_at = ?2 WHERE thread_no = ?1 AND recency_at <> ?2")?
+            .execute(params![thread_no, recency_at])?;
+    }
+    let columns = [cwd, model, model_provider, preview, settings];
     if columns.iter().any(|column| column.is_some()) {
         tx.prepare_cached(
-            "UPDATE thread SET name = coalesce(?2, name), cwd = coalesce(?3, cwd), model = coalesce(?4, model),
-                    model_provider = coalesce(?5, model_provider), preview = coalesce(?6, preview),
-                    settings = coalesce(?7, settings), git_info = coalesce(?8, git_info)
+            "UPDATE thread SET cwd = coalesce(?2, cwd), model = coalesce(?3, model),
+                    model_provider = coalesce(?4, model_provider), preview = coalesce(?5, preview),
+                    settings = coalesce(?6, settings)
              WHERE thread_no = ?1",
         )?
-        .execute(params![
-            thread_no,
-            name,
-            cwd,
-            model,
-            model_provider,
-            preview,
-            settings,
-            git_info
-        ])?;
+        .execute(params![thread_no, cwd, model, model_provider, preview, settings])?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What any backend must do for threads: materialize, append, read, change, delete.
 
 use verger_core::ids::{Generation, Seq};
-use verger_store::{AppendError, ChangeError, ClaimError, StoreError, ThreadPatch};
+use verger_store::{AppendError, ChangeError, ClaimError, Labels, StoreError, ThreadPatch};
 
 use crate::home::{FIRST, Home, append, bodies, create, some_thread};
 
@@ -163,17 +163,31 @@ async fn threads_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn names_come_and_go_whoever_owns_the_thread() {
+async fn labels_come_and_go_each_by_itself() {
     let home = Home::new();
     let store = home.open("run");
     let thread = some_thread();
-    let missing = store.set_name(thread, Some("n".to_owned())).await;
+    let name = |name: Option<&str>| Labels { name: Some(name.map(str::to_owned)), git_info: None };
+    let git = |git: Option<&str>| Labels { name: None, git_info: Some(git.map(str::to_owned)) };
+    let missing = store.relabel(thread, name(Some("n")), None).await;
     assert!(matches!(missing, Err(ChangeError::NotFound(_))));
     store.append(create(thread, &["a"])).await.unwrap();
-    for name in [Some("n".to_owned()), None] {
-        store.set_name(thread, name.clone()).await.unwrap();
-        assert_eq!(store.thread(thread).await.unwrap().unwrap().name, name);
+    let steps = [
+        (name(Some("n")), (Some("n"), None)),
+        (git(Some("{}")), (Some("n"), Some("{}"))),
+        (name(None), (None, Some("{}"))),
+        (git(None), (None, None)),
+    ];
+    for (labels, expected) in steps {
+        let row = store.relabel(thread, labels, Some(FIRST)).await.unwrap();
+        assert_eq!((row.name.as_deref(), row.git_info.as_deref()), expected);
+        assert_eq!(store.thread(thread).await.unwrap().unwrap(), row);
     }
+    store.release(thread, FIRST).await.unwrap();
+    store.set_archived(thread, true, None).await.unwrap();
+    let archived = store.relabel(thread, name(Some("n")), None).await;
+    assert!(matches!(archived, Err(ChangeError::Archived(_))), "{archived:?}");
+    assert_eq!(store.relabel(thread, git(Some("{}")), None).await.unwrap().git_info.as_deref(), Some("{}"));
     store.close().await;
 }
 
@@ -185,7 +199,11 @@ async fn an_archived_thread_is_kept_but_not_claimed() {
     assert!(matches!(store.set_archived(thread, true, None).await, Err(ChangeError::NotFound(_))));
     store.append(create(thread, &["a"])).await.unwrap();
     store.release(thread, FIRST).await.unwrap();
+    let early = store.set_archived(thread, false, None).await;
+    assert!(matches!(early, Err(ChangeError::NotArchived(_))), "{early:?}");
     store.set_archived(thread, true, None).await.unwrap();
+    let again = store.set_archived(thread, true, None).await;
+    assert!(matches!(again, Err(ChangeError::Archived(_))), "{again:?}");
     assert!(matches!(store.claim(thread, Generation(2)).await, Err(ClaimError::Archived(_))));
     assert_eq!(bodies(&store, thread).await, ["a"]);
     store.set_archived(thread, false, None).await.unwrap();

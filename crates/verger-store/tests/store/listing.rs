@@ -106,6 +106,9 @@ async fn filters_hold_together() {
     assert!(names(&store, search("thread%1")).await.is_empty(), "a percent sign is only itself");
     assert!(names(&store, search("Thread!")).await.is_empty(), "an underscore is only itself");
     assert_eq!(names(&store, search("7")).await, [7], "names are searched too");
+    let rows = store.list(ListQuery { limit: 9, ..all.clone() }).await.unwrap().rows;
+    let excluded = ListQuery { excluded: rows.iter().map(|row| row.id).collect(), limit: 2, ..all };
+    assert_eq!(walk(&store, excluded).await, [2, 1, 0], "and do not count against the page");
     store.close().await;
 }
 

@@ -5,6 +5,7 @@
 mod children;
 mod conformance;
 mod damage;
+mod forks;
 mod full_disk;
 mod home;
 mod kills;
@@ -12,3 +13,4 @@ mod listing;
 mod opening;
 mod owners;
 mod two_processes;
+mod upgrade;

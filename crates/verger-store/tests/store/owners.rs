@@ -1,7 +1,7 @@
 //! The owner fence: one writer per thread, and when it changes.
 
 use verger_core::ids::{Generation, Seq};
-use verger_store::{AppendError, ChangeError, ClaimError};
+use verger_store::{AppendError, ChangeError, ClaimError, Labels};
 
 use crate::home::{FIRST, Home, append, bodies, create, some_thread};
 
@@ -77,7 +77,9 @@ async fn only_its_owner_archives_or_deletes_an_owned_thread() {
     for stranger in [None, Some(FIRST)] {
         let archived = store.set_archived(thread, true, stranger).await;
         let deleted = store.delete(thread, stranger).await;
-        for refused in [archived, deleted] {
+        let labels = Labels { name: Some(None), ..Labels::default() };
+        let renamed = store.relabel(thread, labels, stranger).await.map(drop);
+        for refused in [archived, deleted, renamed] {
             assert!(matches!(refused, Err(ChangeError::Owned { .. })), "{refused:?}");
         }
     }
