@@ -2,7 +2,7 @@
 
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 
-use super::{Ending, OpenError, Scope, ServerName, StoreFailure};
+use super::{Edit, Ending, OpenError, Scope, ServerName, StoreFailure};
 
 /// One output. Effects are carried out in the order in which they are polled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +86,17 @@ pub enum Effect {
         /// What to do.
         ending: Ending,
     },
+    /// Change the row of a thread that has no owner. Answered by `Edited`.
+    Edit {
+        /// Which thread.
+        thread: ThreadId,
+        /// The number under which it is asked.
+        generation: Generation,
+        /// The request that asked.
+        ticket: Ticket,
+        /// What kind of change.
+        edit: Edit,
+    },
     /// Start a helper. Answered by `HelperReady` or `HelperFailed`, and in the end by `HelperGone`.
     StartHelper {
         /// Its number.
@@ -102,7 +113,7 @@ pub enum Effect {
         /// With how much patience.
         how: StopHow,
     },
-    /// The answer to `HelperWanted`.
+    /// The answer to `HelperWanted`, or to `Probe`.
     HelperFor {
         /// Who waits.
         ticket: Ticket,
@@ -133,6 +144,13 @@ pub enum Origin {
     },
     /// The store.
     Saved,
+    /// `thread/fork`: the history of another thread.
+    Forked {
+        /// Which.
+        source: ThreadId,
+        /// Nothing of the new thread will ever be stored.
+        ephemeral: bool,
+    },
 }
 
 /// With how much patience a helper is ended.
@@ -157,6 +175,10 @@ pub enum Answer {
     NotLoaded,
     /// `thread/archive` or `thread/delete`: its helpers are proven gone, and the store has done it.
     Ended,
+    /// A thread's row was changed.
+    Edited,
+    /// The probe's helper is proven gone.
+    Probed,
     /// Helpers of changed and removed servers are proven gone.
     Reloaded,
 }
@@ -170,7 +192,7 @@ pub enum Refusal {
     Open(OpenError),
     /// The thread is being archived or deleted.
     Ending(Ending),
-    /// The store could not archive or delete it.
+    /// The store could not change, archive or delete it.
     Store(StoreFailure),
     /// A helper could not be proven gone.
     Unproven,
@@ -191,6 +213,8 @@ pub enum News {
     Closed,
     /// It is archived.
     Archived,
+    /// It is no longer archived.
+    Unarchived,
     /// It is deleted.
     Deleted,
 }

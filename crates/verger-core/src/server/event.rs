@@ -41,6 +41,19 @@ pub enum Event {
         /// Watch only: does not keep the thread loaded.
         observe: bool,
     },
+    /// `thread/fork`: a new thread that begins with another's history, its first subscription included.
+    Fork {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Whose history.
+        source: ThreadId,
+        /// The id that the executor chose for the new thread.
+        thread: ThreadId,
+        /// Never stored.
+        ephemeral: bool,
+    },
     /// `thread/unsubscribe`: drops all subscriptions of the connection to the thread.
     Unsubscribe {
         /// The request to answer.
@@ -60,6 +73,33 @@ pub enum Event {
         thread: ThreadId,
         /// Whether it may begin a turn.
         begins_turn: bool,
+    },
+    /// A change of what is written on a thread.
+    Edit {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+        /// What kind of change; the executor knows the rest.
+        edit: Edit,
+    },
+    /// A request that needs a helper and no thread: it gets a scope of its own.
+    Probe {
+        /// The request to answer; also who the helper is for.
+        ticket: Ticket,
+        /// Who asks.
+        connection: ConnectionId,
+        /// An id that no thread has, to tell its scope from all others.
+        thread: ThreadId,
+        /// Which MCP server.
+        server: ServerName,
+    },
+    /// The executor is done with a probe's helper, or was given none.
+    ProbeDone {
+        /// The request.
+        ticket: Ticket,
     },
     /// `thread/archive` or `thread/delete`.
     End {
@@ -137,6 +177,15 @@ pub enum Event {
         /// Why not, where it could not.
         result: Result<(), StoreFailure>,
     },
+    /// The store did what [`Effect::Edit`](super::Effect::Edit) asked, or could not.
+    Edited {
+        /// Which thread.
+        thread: ThreadId,
+        /// The number under which it was asked.
+        generation: Generation,
+        /// Why not, where it could not.
+        result: Result<(), StoreFailure>,
+    },
     /// A thread's owner needs a helper; answered by [`Effect::HelperFor`](super::Effect::HelperFor).
     HelperWanted {
         /// Which thread.
@@ -188,6 +237,15 @@ pub enum Ending {
     Delete,
 }
 
+/// A change of what is written on a thread, which is no event of the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Edit {
+    /// `thread/name/set`, `thread/metadata/update`: made by the thread's owner where it has one.
+    Label,
+    /// `thread/unarchive`: only for a thread that has none.
+    Unarchive,
+}
+
 /// Why a thread could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OpenError {
@@ -204,11 +262,17 @@ pub enum OpenError {
     Failed(String),
 }
 
-/// Why a thread could not be archived or deleted.
+/// Why the store did not change, archive or delete a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoreFailure {
     /// The store has no such thread.
     NotFound,
+    /// It is archived.
+    Archived,
+    /// It is not archived, and was to be brought back.
+    NotArchived,
+    /// A fork's history is in its log.
+    Forked,
     /// Another live run owns it.
     Owned {
         /// Process id of that run.

@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// Adds a helper that starts as soon as no earlier one of the same server and thread is left.
-    fn queue_helper(&mut self, scope: Scope, server: ServerName, waiters: Vec<Ticket>) {
+    pub(super) fn queue_helper(&mut self, scope: Scope, server: ServerName, waiters: Vec<Ticket>) {
         let is_stuck = |h: &Helper| h.replaces(scope, &server) && h.state == HelperState::Stuck;
         let refusal = match self.shutdown {
             Some(_) => Some(Refusal::ShuttingDown),
@@ -137,6 +137,7 @@ impl Server {
             self.start_if_alone(next);
         }
         self.progress(gone.scope.thread);
+        self.answer_probes();
         for reload in &mut self.reloads {
             reload.waits_for.remove(&id);
         }
@@ -156,6 +157,7 @@ impl Server {
             }
         }
         self.refuse_if_stuck(scope.thread);
+        self.refuse_probe_of(scope);
         self.progress(scope.thread);
         let (failed, waiting) =
             std::mem::take(&mut self.reloads).into_iter().partition(|reload| reload.waits_for.contains(&id));

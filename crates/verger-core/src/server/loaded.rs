@@ -7,7 +7,7 @@ use crate::ids::{ConnectionId, Generation, SubscriptionId, ThreadId, Ticket};
 use crate::time::Time;
 
 use super::closing::Then;
-use super::{Effect, OpenError, Origin, OrphanTurn, Refusal, Rules, Server, Shutdown};
+use super::{Effect, Event, OpenError, Origin, OrphanTurn, Refusal, Rules, Server, Shutdown};
 
 /// One loaded thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +42,17 @@ pub(super) struct Subscription {
 /// A request that came before the owner ran.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Waiting {
-    Attach { ticket: Ticket, connection: ConnectionId, observe: bool },
-    Forward { ticket: Ticket, begins_turn: bool },
+    Attach {
+        ticket: Ticket,
+        connection: ConnectionId,
+        observe: bool,
+    },
+    Forward {
+        ticket: Ticket,
+        begins_turn: bool,
+    },
+    /// Decided when it is known whether the thread is there.
+    Again(Event),
 }
 
 /// How the last subscriber left.
@@ -74,7 +83,10 @@ impl Loaded {
         Self {
             generation,
             opening: Some(vec![first]),
-            ephemeral: origin == Origin::Fresh { ephemeral: true },
+            ephemeral: matches!(
+                origin,
+                Origin::Fresh { ephemeral: true } | Origin::Forked { ephemeral: true, .. }
+            ),
             materialized: origin == Origin::Saved,
             turns_sent: 0,
             turns_seen: 0,
@@ -167,12 +179,20 @@ impl Server {
             if owes_closed {
                 self.tell_closed(thread);
             }
+            let mut again = Vec::new();
             for waiting in waiting {
-                let (Waiting::Attach { ticket, .. } | Waiting::Forward { ticket, .. }) = waiting;
-                self.refuse(ticket, Refusal::Open(error.clone()));
+                match waiting {
+                    Waiting::Attach { ticket, .. } | Waiting::Forward { ticket, .. } => {
+                        self.refuse(ticket, Refusal::Open(error.clone()));
+                    }
+                    Waiting::Again(event) => again.push(event),
+                }
             }
             if let Some(then) = then {
                 self.close_unloaded(thread, then);
+            }
+            for event in again {
+                self.handle(now, event);
             }
             return;
         }
@@ -182,6 +202,7 @@ impl Server {
                     self.attach(ticket, connection, thread, observe);
                 }
                 Waiting::Forward { ticket, begins_turn } => self.forward(ticket, thread, begins_turn),
+                Waiting::Again(event) => self.handle(now, event),
             }
         }
         self.settle(now, thread);

@@ -8,13 +8,17 @@
 //! - `subscriptions`: clients that come, follow and leave
 //! - `loaded`: one loaded thread, its owner and the orphan rules (K3, K4)
 //! - `closing`: an owner that ends, and what waits for the proof (K2)
+//! - `rows`: changes of a stored thread that has no owner
 //! - `helpers`: scopes and their helpers (K1, K9, K11)
+//! - `probes`: requests with a scope of their own
 
 mod closing;
 mod effect;
 mod event;
 mod helpers;
 mod loaded;
+mod probes;
+mod rows;
 mod rules;
 mod subscriptions;
 
@@ -26,16 +30,18 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use effect::{Answer, Effect, News, Origin, Refusal, StopHow};
-pub use event::{Ending, Event, OpenError, StoreFailure};
+pub use event::{Edit, Ending, Event, OpenError, StoreFailure};
 pub use helpers::HelperState;
 pub use rules::{OrphanTurn, Rules};
 
-use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId};
+use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 use crate::time::Time;
 
 use closing::Closing;
 use helpers::{Helper, Reload};
 use loaded::Loaded;
+use probes::Probe;
+use rows::Errand;
 
 /// Name of an MCP server in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,10 +59,10 @@ impl From<&str> for ServerName {
     }
 }
 
-/// What a helper belongs to.
+/// What a helper belongs to: an owner of a thread, or a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope {
-    /// The thread.
+    /// The thread; of a probe an id that no thread has.
     pub thread: ThreadId,
     /// Which of its owners.
     pub generation: Generation,
@@ -75,7 +81,10 @@ pub struct Server {
     threads: BTreeMap<ThreadId, Loaded>,
     /// Owners that are ending; a thread may be loaded again meanwhile, under a new generation.
     closing: BTreeMap<Generation, Closing>,
+    /// Changes of threads that have no owner.
+    errands: BTreeMap<ThreadId, Errand>,
     helpers: BTreeMap<HelperId, Helper>,
+    probes: BTreeMap<Ticket, Probe>,
     reloads: Vec<Reload>,
     /// When to look at a thread again; the thread keeps its own entry, so that it can be withdrawn.
     timers: BTreeSet<(Time, ThreadId, Generation)>,
@@ -104,7 +113,9 @@ impl Server {
             connections: BTreeMap::new(),
             threads: BTreeMap::new(),
             closing: BTreeMap::new(),
+            errands: BTreeMap::new(),
             helpers: BTreeMap::new(),
+            probes: BTreeMap::new(),
             reloads: Vec::new(),
             timers: BTreeSet::new(),
             shutdown: None,
@@ -115,6 +126,7 @@ impl Server {
 
     /// Takes one input. Poll the effects until there are none before the next.
     pub fn handle(&mut self, now: Time, event: Event) {
+        let Some(event) = self.unless_waiting(event) else { return };
         match event {
             Event::Connected { connection } => {
                 self.connections.entry(connection).or_default();
@@ -126,12 +138,21 @@ impl Server {
             Event::Resume { ticket, connection, thread, observe } => {
                 self.resume(now, ticket, connection, thread, observe);
             }
+            Event::Fork { ticket, connection, source, thread, ephemeral } => {
+                self.fork(ticket, connection, source, thread, ephemeral);
+            }
             Event::Unsubscribe { ticket, connection, thread } => {
                 self.unsubscribe(now, ticket, connection, thread);
             }
             Event::Request { ticket, connection, thread, begins_turn } => {
                 self.request(ticket, connection, thread, begins_turn);
             }
+            Event::Edit { ticket, connection, thread, edit } => self.edit(ticket, connection, thread, edit),
+            Event::Edited { thread, generation, result } => self.edited(now, thread, generation, result),
+            Event::Probe { ticket, connection, thread, server } => {
+                self.probe(ticket, connection, thread, server);
+            }
+            Event::ProbeDone { ticket } => self.probe_done(ticket),
             Event::End { ticket, connection, thread, ending } => {
                 self.end(now, ticket, connection, thread, ending);
             }
@@ -191,6 +212,7 @@ impl Server {
                 let drained = now.after(self.rules.drain_limit);
                 self.shutdown = Some(Shutdown { drained, hurried: false, finished: false });
                 self.drop_queued_helpers();
+                self.end_all_probes();
             }
             Some(shutdown) => {
                 shutdown.drained = now;
@@ -210,6 +232,8 @@ impl Server {
         let held = |closing: &Closing| self.helpers.values().any(|h| stuck(h) && h.scope == closing.scope);
         if shutdown.finished
             || !self.threads.is_empty()
+            || !self.errands.is_empty()
+            || !self.probes.is_empty()
             || !self.helpers.values().all(stuck)
             || !self.closing.values().all(|c| c.stopped && held(c))
         {
@@ -243,6 +267,11 @@ impl Server {
     /// Helpers that are not proven gone.
     pub fn helpers(&self) -> impl Iterator<Item = (HelperId, Scope, &ServerName, HelperState)> + '_ {
         self.helpers.iter().map(|(&id, helper)| (id, helper.scope, &helper.server, helper.state))
+    }
+
+    /// Whether a scope is a probe's.
+    pub fn is_probe(&self, scope: Scope) -> bool {
+        self.probes.values().any(|probe| probe.scope == scope)
     }
 
     /// How many clients are connected.

@@ -45,6 +45,25 @@ impl Server {
         }
     }
 
+    /// A fork of a thread that is being archived or deleted is refused. What only the store can know (a source that is
+    /// deleted by another run, or whose deletion meets a fork that was made a moment before) the store decides.
+    pub(super) fn fork(
+        &mut self,
+        ticket: Ticket,
+        connection: ConnectionId,
+        source: ThreadId,
+        thread: ThreadId,
+        ephemeral: bool,
+    ) {
+        if !self.admit(ticket, connection) {
+            return;
+        }
+        match self.ending_of(source) {
+            Some(ending) => self.refuse(ticket, Refusal::Ending(ending)),
+            None => self.open(ticket, connection, thread, Origin::Forked { source, ephemeral }, false),
+        }
+    }
+
     /// Whether the request may be served; answers it where it may not.
     pub(super) fn admit(&mut self, ticket: Ticket, connection: ConnectionId) -> bool {
         if !self.is_known(ticket, connection) {
@@ -138,6 +157,7 @@ impl Server {
     }
 
     pub(super) fn disconnect(&mut self, now: Time, connection: ConnectionId) {
+        self.end_probes_of(connection);
         for thread in self.connections.remove(&connection).unwrap_or_default() {
             self.leave(connection, thread, Left::Disconnected);
             self.settle(now, thread);

@@ -15,7 +15,16 @@ impl ReferenceStateMachine for Histories {
     type Transition = Move;
 
     fn init_state() -> BoxedStrategy<World> {
-        let size = Size { connections: 9, threads: 3, servers: 2, requests: 60, calm: 20, mishaps: 6 };
+        let size = Size {
+            connections: 9,
+            threads: 3,
+            servers: 2,
+            edits: true,
+            probes: true,
+            requests: 60,
+            calm: 20,
+            mishaps: 6,
+        };
         Just(World::with_saved_thread(size)).boxed()
     }
 

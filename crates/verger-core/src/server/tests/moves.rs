@@ -1,7 +1,7 @@
 //! What can happen next in the world on paper.
 
-use crate::ids::{ConnectionId, Generation, HelperId, ThreadId};
-use crate::server::Ending;
+use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
+use crate::server::{Edit, Ending};
 
 use super::world::{World, thread};
 
@@ -11,6 +11,10 @@ pub(super) struct Size {
     pub(super) connections: u64,
     pub(super) threads: u128,
     pub(super) servers: usize,
+    /// Whether clients change what is written on threads.
+    pub(super) edits: bool,
+    /// Whether they ask for what needs a scope of its own.
+    pub(super) probes: bool,
     /// How many requests clients may send in all.
     pub(super) requests: u64,
     /// How many of them come before a shutdown may.
@@ -26,6 +30,10 @@ pub(super) enum Move {
     Disconnect(ConnectionId),
     Start(ConnectionId, ThreadId, bool),
     Resume(ConnectionId, ThreadId, bool),
+    /// Whose history, and the new thread.
+    Fork(ConnectionId, ThreadId, ThreadId),
+    Edit(ConnectionId, ThreadId, Edit),
+    Probe(ConnectionId),
     Unsubscribe(ConnectionId, ThreadId),
     BeginTurn(ConnectionId, ThreadId),
     End(ConnectionId, ThreadId, Ending),
@@ -36,6 +44,8 @@ pub(super) enum Move {
     OwnerStops(Generation),
     OwnerDies(Generation),
     StoreAnswers(Generation),
+    RowDone(ThreadId),
+    ProbeDone(Ticket),
     HelperReady(HelperId),
     HelperFails(HelperId),
     HelperGone(HelperId),
@@ -62,10 +72,20 @@ impl World {
             if self.requests == self.size.requests {
                 continue;
             }
+            if self.size.probes {
+                moves.push(Move::Probe(c));
+            }
             for t in (1..=self.size.threads).map(thread) {
                 if !self.started.contains(&t) {
                     moves.extend([Move::Start(c, t, false), Move::Start(c, t, true)]);
+                    moves.extend(self.started.iter().map(|&source| Move::Fork(c, source, t)));
                     continue;
+                }
+                if self.unheard_of.contains(&t) {
+                    continue;
+                }
+                if self.size.edits {
+                    moves.extend([Move::Edit(c, t, Edit::Label), Move::Edit(c, t, Edit::Unarchive)]);
                 }
                 moves.extend([Move::Resume(c, t, false), Move::Resume(c, t, true), Move::Unsubscribe(c, t)]);
                 moves.extend([Move::BeginTurn(c, t), Move::End(c, t, Ending::Archive)]);
@@ -119,6 +139,8 @@ impl World {
             }
         }
         moves.extend(self.asked.keys().map(|&g| Move::StoreAnswers(g)));
+        moves.extend(self.edits.keys().map(|&t| Move::RowDone(t)));
+        moves.extend(self.probes.iter().filter(|(_, probe)| probe.given).map(|(&t, _)| Move::ProbeDone(t)));
         for (&h, process) in &self.alive {
             match (process.dying, process.ready) {
                 (true, _) => moves.push(Move::HelperGone(h)),

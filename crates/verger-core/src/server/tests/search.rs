@@ -32,16 +32,48 @@ fn visit(start: World, depth: usize) -> usize {
     seen.len()
 }
 
+const SMALL: Size = Size {
+    connections: 1,
+    threads: 1,
+    servers: 1,
+    edits: false,
+    probes: false,
+    requests: 4,
+    calm: 0,
+    mishaps: 1,
+};
+
 #[test]
 fn every_interleaving_of_two_clients_one_thread_one_helper_and_a_crash() {
-    let size = Size { connections: 2, threads: 1, servers: 1, requests: 4, calm: 0, mishaps: 1 };
+    let size = Size { connections: 2, ..SMALL };
     let states = visit(World::with_saved_thread(size), 9);
     assert!(states > 10_000, "the search is too small to mean anything: {states} states");
 }
 
 #[test]
 fn every_interleaving_of_one_client_and_a_new_thread() {
-    let size = Size { connections: 1, threads: 1, servers: 1, requests: 4, calm: 0, mishaps: 1 };
+    let size = SMALL;
     let states = visit(World::new(size), 12);
     assert!(states > 10_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_edits_endings_and_a_resume() {
+    let size = Size { connections: 2, edits: true, servers: 0, mishaps: 0, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 8);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_a_fork_and_the_end_of_its_source() {
+    let size = Size { threads: 2, servers: 0, requests: 3, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 10);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_two_probes_and_a_shutdown() {
+    let size = Size { threads: 0, probes: true, requests: 3, ..SMALL };
+    let states = visit(World::new(size), 12);
+    assert!(states > 1_000, "the search is too small to mean anything: {states} states");
 }

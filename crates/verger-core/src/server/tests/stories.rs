@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::thread;
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, Ticket};
-use crate::server::{Effect, Ending, Event, OpenError, OrphanTurn, Rules, Server, ServerName};
+use crate::server::{Edit, Effect, Ending, Event, OpenError, OrphanTurn, Rules, Server, ServerName};
 use crate::time::Time;
 
 /// A server, a clock, and numbers for requests.
@@ -104,6 +104,7 @@ fn line(effect: &Effect) -> String {
         Effect::Interrupt { generation, .. } => format!("interrupt {generation}"),
         Effect::Stop { generation, .. } => format!("stop {generation}"),
         Effect::Store { ending, .. } => format!("store {ending:?}"),
+        Effect::Edit { generation, edit, .. } => format!("edit {generation} {edit:?}"),
         Effect::StartHelper { helper, .. } => format!("start helper {helper}"),
         Effect::StopHelper { helper, how } => format!("stop helper {helper} {how:?}"),
         Effect::HelperFor { result: Ok(helper), .. } => format!("helper {helper} for a waiter"),
@@ -303,4 +304,52 @@ fn an_owner_that_fails_takes_its_thread_along_and_nothing_else() {
     let generation = Generation(1);
     story.tell(Event::OwnerDied { thread: thread(1), generation }, &["stop 1", "stop helper 1 Orderly"]);
     story.tell(Event::HelperGone { helper: HelperId(1) }, &["announce Unloaded", "announce Closed"]);
+}
+
+#[test]
+fn a_resume_waits_for_the_unarchiving_and_then_finds_the_thread() {
+    let mut story = Story::new(Rules::default());
+    let (ticket, thread) = (story.ticket(), thread(1));
+    story.tell(Event::Edit { ticket, connection: A, thread, edit: Edit::Unarchive }, &["edit 1 Unarchive"]);
+    story.resume(B, false, &[]);
+    let ticket = story.ticket();
+    story.tell(Event::Edit { ticket, connection: A, thread, edit: Edit::Label }, &[]);
+    let done = Event::Edited { thread, generation: Generation(1), result: Ok(()) };
+    // The label comes behind the resume: it waits for the owner, who then makes it.
+    story.tell(done, &["answer Edited", "announce Unarchived", "open 2"]);
+    story.opened(2, &["attach 2", "forward 2"]);
+}
+
+#[test]
+fn a_thread_that_is_being_put_away_is_neither_labelled_nor_forked() {
+    let mut story = Story::with_helper(Rules::default());
+    story.end(Ending::Archive, &["stop 1", "stop helper 1 Orderly"]);
+    let (ticket, source) = (story.ticket(), thread(1));
+    let label = Event::Edit { ticket, connection: B, thread: source, edit: Edit::Label };
+    story.tell(label, &["refuse Ending(Archive)"]);
+    let ticket = story.ticket();
+    let fork = Event::Fork { ticket, connection: B, source, thread: thread(2), ephemeral: false };
+    story.tell(fork, &["refuse Ending(Archive)"]);
+}
+
+#[test]
+fn a_probe_is_answered_when_its_helper_is_gone() {
+    let mut story = Story::new(Rules::default());
+    let (ticket, thread, server) = (story.ticket(), thread(9), ServerName::from("time"));
+    story.tell(Event::Probe { ticket, connection: A, thread, server }, &["start helper 1"]);
+    let helper = HelperId(1);
+    story.tell(Event::HelperReady { helper }, &["helper 1 for a waiter"]);
+    story.tell(Event::ProbeDone { ticket }, &["stop helper 1 Orderly"]);
+    story.tell(Event::HelperGone { helper }, &["answer Probed"]);
+}
+
+#[test]
+fn a_probe_ends_with_its_client() {
+    let mut story = Story::new(Rules::default());
+    let (ticket, thread, server) = (story.ticket(), thread(9), ServerName::from("time"));
+    story.tell(Event::Probe { ticket, connection: A, thread, server }, &["start helper 1"]);
+    let gone = ["stop helper 1 Orderly", "no helper: Closed"];
+    story.tell(Event::Disconnected { connection: A }, &gone);
+    story.tell(Event::ProbeDone { ticket }, &["stop helper 1 Orderly"]);
+    story.tell(Event::HelperGone { helper: HelperId(1) }, &["answer Probed"]);
 }

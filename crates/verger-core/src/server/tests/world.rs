@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
 use crate::server::{
-    Answer, Effect, Ending, Event, HelperState, News, OpenError, Origin, Rules, Scope, Server, ServerName,
-    StoreFailure,
+    Answer, Edit, Effect, Ending, Event, HelperState, News, OpenError, Origin, Rules, Scope, Server,
+    ServerName, StoreFailure,
 };
 use crate::time::Time;
 
@@ -36,6 +36,17 @@ pub(super) struct Process {
     pub(super) stuck: bool,
 }
 
+/// A request with a scope of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Probe {
+    thread: ThreadId,
+    scope: Option<Scope>,
+    connection: ConnectionId,
+    /// The machine said which helper, or that there is none.
+    pub(super) given: bool,
+    done: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) size: Size,
@@ -44,15 +55,23 @@ pub(super) struct World {
     pub(super) connected: BTreeSet<ConnectionId>,
     pub(super) ever_connected: u64,
     pub(super) started: BTreeSet<ThreadId>,
+    /// Forks whose ids no client was told yet.
+    pub(super) unheard_of: BTreeSet<ThreadId>,
     /// Who keeps which thread loaded, by what clients were told.
     keepers: BTreeSet<(ConnectionId, ThreadId)>,
     stored: BTreeMap<ThreadId, Kept>,
+    /// Stored forks, and whose history each needs.
+    bases: BTreeMap<ThreadId, ThreadId>,
     pub(super) owners: BTreeMap<Generation, Owner>,
     pub(super) alive: BTreeMap<HelperId, Process>,
     pub(super) asked: BTreeMap<Generation, (ThreadId, Ending)>,
+    pub(super) edits: BTreeMap<ThreadId, (Generation, Edit)>,
+    pub(super) probes: BTreeMap<Ticket, Probe>,
     /// Requests without an answer yet, with who asked.
     pending: BTreeMap<Ticket, Option<ConnectionId>>,
     wants: BTreeSet<Ticket>,
+    /// Requests that begin no turn.
+    labels: BTreeSet<Ticket>,
     reloads: BTreeMap<Ticket, u64>,
     config: u64,
     last_ticket: u64,
@@ -87,13 +106,18 @@ impl World {
             connected: BTreeSet::new(),
             ever_connected: 0,
             started: BTreeSet::new(),
+            unheard_of: BTreeSet::new(),
             keepers: BTreeSet::new(),
             stored: BTreeMap::new(),
+            bases: BTreeMap::new(),
             owners: BTreeMap::new(),
             alive: BTreeMap::new(),
             asked: BTreeMap::new(),
+            edits: BTreeMap::new(),
+            probes: BTreeMap::new(),
             pending: BTreeMap::new(),
             wants: BTreeSet::new(),
+            labels: BTreeSet::new(),
             reloads: BTreeMap::new(),
             config: 0,
             last_ticket: 0,
@@ -133,6 +157,24 @@ impl World {
             Move::Resume(connection, thread, observe) => {
                 let ticket = self.ask(Some(connection));
                 self.handle(Event::Resume { ticket, connection, thread, observe });
+            }
+            Move::Fork(connection, source, thread) => {
+                self.started.insert(thread);
+                self.unheard_of.insert(thread);
+                let ticket = self.ask(Some(connection));
+                self.handle(Event::Fork { ticket, connection, source, thread, ephemeral: false });
+            }
+            Move::Edit(connection, thread, edit) => {
+                let ticket = self.ask(Some(connection));
+                self.labels.insert(ticket);
+                self.handle(Event::Edit { ticket, connection, thread, edit });
+            }
+            Move::Probe(connection) => {
+                let ticket = self.ask(Some(connection));
+                let thread = thread(1_000 + u128::from(ticket.0));
+                let probe = Probe { thread, scope: None, connection, given: false, done: false };
+                self.probes.insert(ticket, probe);
+                self.handle(Event::Probe { ticket, connection, thread, server: server_name(0) });
             }
             Move::Unsubscribe(connection, thread) => {
                 self.keepers.remove(&(connection, thread));
@@ -184,6 +226,12 @@ impl World {
                 self.handle(Event::OwnerDied { thread, generation });
             }
             Move::StoreAnswers(generation) => self.store_answers(generation),
+            Move::RowDone(thread) => self.row_done(thread),
+            Move::ProbeDone(ticket) => {
+                let probe = self.probes.get_mut(&ticket).expect("a move names a probe that exists");
+                (probe.given, probe.done) = (false, true);
+                self.handle(Event::ProbeDone { ticket });
+            }
             Move::HelperReady(helper) => {
                 self.alive.get_mut(&helper).expect("a move names a live helper").ready = true;
                 self.handle(Event::HelperReady { helper });
@@ -229,19 +277,55 @@ impl World {
             (Origin::Fresh { .. }, _) | (Origin::Saved, Some(Kept::Saved)) => Ok(()),
             (Origin::Saved, Some(Kept::Archived)) => Err(OpenError::Archived),
             (Origin::Saved, None) => Err(OpenError::NotFound),
+            (Origin::Forked { source, .. }, _) => match self.stored.get(&source) {
+                Some(Kept::Saved) => Ok(()),
+                Some(Kept::Archived) => Err(OpenError::Archived),
+                None => Err(OpenError::NotFound),
+            },
         };
         owner.opened = result.is_ok();
         owner.gone = result.is_err();
+        let base = match owner.origin {
+            Origin::Forked { source, .. } if owner.opened => Some(source),
+            _ => None,
+        };
         self.handle(Event::Opened { thread, generation, result });
+        if let Some(source) = base {
+            self.stored.insert(thread, Kept::Saved);
+            self.bases.insert(thread, source);
+            self.handle(Event::Materialized { thread, generation });
+        }
+    }
+
+    fn row_done(&mut self, thread: ThreadId) {
+        let (generation, edit) = self.edits.remove(&thread).expect("a move names an errand that exists");
+        let result = match (self.stored.get(&thread), edit) {
+            (None, _) => Err(StoreFailure::NotFound),
+            (Some(Kept::Saved), Edit::Label) => Ok(()),
+            (Some(Kept::Archived), Edit::Label) => Err(StoreFailure::Archived),
+            (Some(Kept::Saved), Edit::Unarchive) => Err(StoreFailure::NotArchived),
+            (Some(Kept::Archived), Edit::Unarchive) => {
+                self.stored.insert(thread, Kept::Saved);
+                Ok(())
+            }
+        };
+        self.handle(Event::Edited { thread, generation, result });
     }
 
     fn store_answers(&mut self, generation: Generation) {
         let (thread, ending) =
             self.asked.remove(&generation).expect("a move names a question that was asked");
-        let result = match (self.stored.remove(&thread), ending) {
+        let is_base = self.bases.values().any(|base| *base == thread);
+        let result = match (self.stored.get(&thread), ending) {
             (None, _) => Err(StoreFailure::NotFound),
-            (Some(_), Ending::Delete) => Ok(()),
-            (Some(_), Ending::Archive) => {
+            (Some(_), Ending::Delete) if is_base => Err(StoreFailure::Forked),
+            (Some(_), Ending::Delete) => {
+                self.stored.remove(&thread);
+                self.bases.remove(&thread);
+                Ok(())
+            }
+            (Some(Kept::Archived), Ending::Archive) => Err(StoreFailure::Archived),
+            (Some(Kept::Saved), Ending::Archive) => {
                 self.stored.insert(thread, Kept::Archived);
                 Ok(())
             }
@@ -257,6 +341,7 @@ impl World {
             Event::Materialized { thread, generation },
             Event::Opened { thread, generation, result: Err(OpenError::NotFound) },
             Event::Stopped { thread, generation },
+            Event::Edited { thread, generation, result: Ok(()) },
         ] {
             self.server.handle(self.now, event.clone());
             let mut after = self.server.clone();
@@ -300,16 +385,30 @@ impl World {
 
     fn obey(&mut self, effect: Effect) {
         match effect {
-            Effect::Refuse { ticket, .. } => self.answered(ticket),
+            Effect::Refuse { ticket, .. } => {
+                self.probes.remove(&ticket);
+                self.answered(ticket);
+            }
             Effect::Answer { ticket, answer } => {
                 if answer == Answer::Reloaded {
                     let config = self.reloads[&ticket];
                     let old = self.alive.values().find(|p| p.server == server_name(0) && p.config < config);
                     assert_eq!(old, None, "K2: a reload is answered while an old helper lives");
                 }
+                if answer == Answer::Probed {
+                    let probe = self.probes.remove(&ticket).expect("a probe is answered once");
+                    let left = self.alive.values().find(|p| Some(p.scope) == probe.scope);
+                    assert_eq!(left, None, "K2: a probe is answered while its helper lives");
+                }
                 self.answered(ticket);
             }
+            Effect::Edit { thread, generation, edit, .. } => {
+                let owner = self.owners.values().find(|o| o.thread == thread && !o.stopping && !o.gone);
+                assert_eq!(owner, None, "K4: a row is changed beside its thread's owner");
+                assert!(self.edits.insert(thread, (generation, edit)).is_none(), "two errands for one row");
+            }
             Effect::Open { thread, generation, origin } => {
+                assert!(!self.edits.contains_key(&thread), "K4: an owner beside an errand");
                 let owner = Owner {
                     thread,
                     origin,
@@ -327,14 +426,18 @@ impl World {
                 self.owner(generation);
                 self.answered(ticket);
                 self.keepers.insert((connection, thread));
+                self.unheard_of.remove(&thread);
             }
             Effect::Detach { generation, .. } => {
                 self.owner(generation);
             }
             Effect::Forward { generation, ticket, .. } => {
+                let begins_turn = !self.labels.remove(&ticket);
                 let owner = self.owner(generation);
-                owner.received += 1;
-                owner.active = true;
+                if begins_turn {
+                    owner.received += 1;
+                    owner.active = true;
+                }
                 self.answered(ticket);
             }
             Effect::Interrupt { generation, .. } => {
@@ -350,7 +453,12 @@ impl World {
                 self.asked.insert(generation, (thread, ending));
             }
             Effect::StartHelper { helper, scope, server } => {
-                self.owner(scope.generation);
+                match self.probes.values_mut().find(|probe| probe.thread == scope.thread) {
+                    Some(probe) => probe.scope = Some(scope),
+                    None => {
+                        self.owner(scope.generation);
+                    }
+                }
                 assert_eq!(self.shutdowns, 0, "K11: a helper starts after shutdown began");
                 let twin = self.alive.values().find(|p| p.scope.thread == scope.thread && p.server == server);
                 assert_eq!(twin, None, "K11: a second helper of one server in one thread");
@@ -360,7 +468,12 @@ impl World {
             }
             Effect::StopHelper { helper, .. } => {
                 let process = self.alive.get_mut(&helper).expect("K9: a helper that is gone is stopped");
-                let of_live_scope = !self.owners[&process.scope.generation].stopping;
+                let of_live_scope = match self.probes.values().find(|p| p.scope == Some(process.scope)) {
+                    Some(probe) => {
+                        !probe.done && self.connected.contains(&probe.connection) && self.shutdowns == 0
+                    }
+                    None => !self.owners[&process.scope.generation].stopping,
+                };
                 let reloaded = process.config < self.config && process.server == server_name(0);
                 // A helper that ends by itself may be hurried; one that works may not.
                 assert!(
@@ -370,14 +483,19 @@ impl World {
                 process.dying = true;
             }
             Effect::HelperFor { ticket, result } => {
-                assert!(self.wants.remove(&ticket), "nobody wanted {ticket:?}");
-                self.answered(ticket);
+                match self.probes.get_mut(&ticket) {
+                    Some(probe) => probe.given = true,
+                    None => {
+                        assert!(self.wants.remove(&ticket), "nobody wanted {ticket:?}");
+                        self.answered(ticket);
+                    }
+                }
                 if let Ok(helper) = result {
                     assert!(self.alive.contains_key(&helper), "a helper that is gone is lent");
                 }
             }
             Effect::Announce { thread, news } => {
-                self.assert_gone(thread, "it is announced");
+                self.assert_gone(thread, &format!("{news:?} is announced, it is"));
                 if matches!(news, News::Unloaded | News::Closed) {
                     let loaded = self.server.loaded().find(|l| l.thread == thread);
                     assert!(loaded.is_none(), "K4: a loaded thread is announced closed");
@@ -406,8 +524,8 @@ impl World {
             let known = self.server.helpers().find(|(h, ..)| h == id);
             let (_, scope, _, state) = known.expect("K1: a process without a scope");
             assert_eq!(scope, process.scope, "K1: a process in another's scope");
-            let owned =
-                self.server.loaded().any(|l| l.thread == scope.thread && l.generation == scope.generation);
+            let owned = self.server.is_probe(scope)
+                || self.server.loaded().any(|l| l.thread == scope.thread && l.generation == scope.generation);
             let ending = matches!(state, HelperState::Stopping | HelperState::Stuck);
             assert!(owned || ending, "K1: a process whose scope has no owner and that is not being ended");
         }
