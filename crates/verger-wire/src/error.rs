@@ -182,10 +182,16 @@ impl RpcError {
         ))
     }
 
-    /// `includeTurns` on a thread that is kept nowhere.
+    /// Turns or items of a thread that is kept nowhere; `what` was asked.
     #[must_use]
-    pub fn ephemeral_without_turns() -> Self {
-        Self::refused("ephemeral threads do not support includeTurns")
+    pub fn ephemeral_without(what: &str) -> Self {
+        Self::refused(format!("ephemeral threads do not support {what}"))
+    }
+
+    /// `thread/name/set`, `thread/metadata/update` of a thread that is kept nowhere.
+    #[must_use]
+    pub fn ephemeral_without_metadata(thread: impl Display) -> Self {
+        Self::refused(format!("ephemeral thread does not support metadata updates: {thread}"))
     }
 
     /// `thread/delete` while a fork still reads this thread's history.
@@ -215,10 +221,16 @@ impl RpcError {
         Self::refused(format!("expected active turn id {expected} but found {found}"))
     }
 
-    /// `thread/revert` to a turn that the thread does not have.
+    /// `thread/revert` to a turn, or `thread/fork` at one, that the thread does not have.
     #[must_use]
     pub fn turn_not_found(turn: impl Display) -> Self {
         Self::refused(format!("turn not found: {turn}"))
+    }
+
+    /// `thread/fork` at a turn that has not ended.
+    #[must_use]
+    pub fn fork_at_active_turn(turn: impl Display) -> Self {
+        Self::refused(format!("lastTurnId '{turn}' identifies an in-progress turn"))
     }
 
     /// `turn/steer` of an idle thread.

@@ -213,6 +213,7 @@ fn a_resume_is_a_start_with_cursors() {
     };
     let resumed = ThreadResumeResponse {
         started,
+        initial_turns_page: None,
         turns_backwards_cursor: Some("c".into()),
         items_backwards_cursor: None,
         subscription_id: None,
@@ -222,7 +223,7 @@ fn a_resume_is_a_start_with_cursors() {
         "thread": thread_json(), "model": "mock-model", "modelProvider": "mock", "serviceTier": null,
         "disabledPluginIds": [], "cwd": "/w", "instructionSources": [], "approvalPolicy": "never",
         "approvalsReviewer": "user", "sandbox": {"type": "dangerFullAccess"}, "reasoningEffort": null,
-        "turnsBackwardsCursor": "c", "itemsBackwardsCursor": null,
+        "initialTurnsPage": null, "turnsBackwardsCursor": "c", "itemsBackwardsCursor": null,
     });
     assert_eq!(serde_json::to_value(&resumed).unwrap(), expected);
     assert_eq!(serde_json::from_value::<ThreadResumeResponse>(expected).unwrap(), resumed);

@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use verger_wire::requests::{ItemAnchor, ItemsCursor};
 use verger_wire::types::{AskForApproval, SandboxMode, SandboxPolicy, UserInput};
 use verger_wire::{ClientRequest, RpcError, code};
 
@@ -141,4 +142,50 @@ fn settings_are_spelled_as_the_peer_spells_them() {
             verger_wire::requests::TurnStartParams { thread_id: "t".into(), input, ..Default::default() };
         Ok(ClientRequest::TurnStart(Box::new(params)))
     });
+}
+
+#[test]
+fn absent_null_and_text_stay_apart_in_metadata() {
+    let request =
+        decode("thread/metadata/update", &json!({"threadId": "t", "gitInfo": {"sha": null, "branch": "b"}}));
+    let Ok(ClientRequest::ThreadMetadataUpdate(params)) = request else { panic!("{request:?}") };
+    let git = params.git_info.unwrap();
+    assert_eq!((git.sha, git.branch, git.origin_url), (Some(None), Some(Some("b".into())), None));
+}
+
+#[test]
+fn a_list_of_items_goes_on_at_a_page_or_at_an_item() {
+    let cursor =
+        |cursor: Value| match decode("thread/items/list", &json!({"threadId": "t", "cursor": cursor})) {
+            Ok(ClientRequest::ThreadItemsList(params)) => params.cursor,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(cursor(json!("c")), Some(ItemsCursor::Page("c".into())));
+    let anchor = ItemAnchor::Item { item_id: "i".into() };
+    assert_eq!(cursor(json!({"type": "item", "itemId": "i"})), Some(ItemsCursor::Item(anchor)));
+    assert_eq!(cursor(Value::Null), None);
+    let message = bad("thread/items/list", &json!({"threadId": "t", "cursor": {"itemId": "i"}}));
+    assert!(message.starts_with("Invalid params: cursor: "), "{message}");
+}
+
+#[test]
+fn what_is_experimental_is_named() {
+    let what = |method: &str, mut params: Value| {
+        params["threadId"] = json!("t");
+        params["input"] = json!([]);
+        decode(method, &params).unwrap().experimental()
+    };
+    let granular = json!({"approvalPolicy": {"granular": {"mcp_elicitations": true, "rules": true, "sandbox_approval": true}}});
+    let cases = [
+        ("thread/resume", json!({"initialTurnsPage": {}}), Some("thread/resume.initialTurnsPage")),
+        ("thread/resume", json!({"initialTurnsPage": null}), None),
+        ("thread/fork", json!({"beforeTurnId": "u"}), Some("thread/fork.beforeTurnId")),
+        ("thread/fork", json!({"lastTurnId": "u"}), None),
+        ("thread/start", granular.clone(), Some("askForApproval.granular")),
+        ("turn/start", granular, Some("askForApproval.granular")),
+        ("thread/list", json!({}), None),
+    ];
+    for (method, params, expected) in cases {
+        assert_eq!(what(method, params.clone()), expected, "{method} {params}");
+    }
 }

@@ -1,12 +1,14 @@
 //! What clients ask: one variant per method, decoded by name.
 
 mod account;
+mod experimental;
 mod initialize;
 mod mcp;
 mod ps;
 mod relay;
 mod thread;
 mod thread_list;
+mod thread_metadata;
 mod turn;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ pub use ps::*;
 pub use relay::*;
 pub use thread::*;
 pub use thread_list::*;
+pub use thread_metadata::*;
 pub use turn::*;
 
 use crate::error::RpcError;
@@ -92,6 +95,8 @@ client_requests! {
     "thread/delete" => ThreadDelete(ThreadIdParams),
     /// Rename. Answer: [`Empty`].
     "thread/name/set" => ThreadNameSet(ThreadSetNameParams),
+    /// Note where it was worked on. Answer: [`ThreadReadResponse`].
+    "thread/metadata/update" => ThreadMetadataUpdate(ThreadMetadataUpdateParams),
     /// Forget a turn and all after it. Answer: [`ThreadRevertResponse`].
     "thread/revert" => ThreadRevert(ThreadRevertParams),
     /// Say something. Answer: [`TurnStartResponse`].

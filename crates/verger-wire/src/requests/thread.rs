@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::types::{ApprovalsReviewer, AskForApproval, Personality, SandboxMode, SandboxPolicy, Thread};
+use super::{SortDirection, ThreadTurnsListResponse};
+use crate::types::{
+    ApprovalsReviewer, AskForApproval, Personality, SandboxMode, SandboxPolicy, Thread, TurnItemsView,
+};
 
 /// `thread/start`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +85,9 @@ pub struct ThreadResumeParams {
     /// Answer without turns; the client pages through `thread/turns/list`.
     #[serde(default)]
     pub exclude_turns: bool,
+    /// Answer with a page of turns as `thread/turns/list` gives it.
+    #[serde(default)]
+    pub initial_turns_page: Option<InitialTurnsPageParams>,
     /// Verger's own: only watch. Does not keep the thread loaded.
     #[serde(default)]
     pub observe: bool,
@@ -123,6 +129,18 @@ pub struct ThreadResumeParams {
     pub service_tier: Option<String>,
 }
 
+/// A page of turns that comes with the answer to `thread/resume`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InitialTurnsPageParams {
+    /// At most so many.
+    pub limit: Option<u32>,
+    /// Newest first when absent.
+    pub sort_direction: Option<SortDirection>,
+    /// How much of each; a summary when absent.
+    pub items_view: Option<TurnItemsView>,
+}
+
 /// The last durable event that a client has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,10 +158,13 @@ pub struct ThreadResumeResponse {
     /// As for `thread/start`, with `thread.turns` filled unless the client declined.
     #[serde(flatten)]
     pub started: ThreadStartResponse,
-    /// Where `thread/turns/list` goes on towards older turns.
+    /// The page that was asked for.
+    #[serde(default)]
+    pub initial_turns_page: Option<ThreadTurnsListResponse>,
+    /// Where `thread/turns/list` begins, newest first: with the newest turn of now.
     #[serde(default)]
     pub turns_backwards_cursor: Option<String>,
-    /// Where `thread/items/list` goes on towards older items.
+    /// Where `thread/items/list` begins, newest first: with the newest item of now.
     #[serde(default)]
     pub items_backwards_cursor: Option<String>,
     /// Verger's own: this connection's new subscription.
@@ -174,9 +195,12 @@ pub struct Replay {
 pub struct ThreadForkParams {
     /// Whose history.
     pub thread_id: String,
-    /// Up to and with this turn; all of it when absent.
+    /// Up to and with this turn, which must have ended; all of it when absent.
     #[serde(default)]
     pub last_turn_id: Option<String>,
+    /// Up to this turn and without it.
+    #[serde(default)]
+    pub before_turn_id: Option<String>,
     /// Keep the fork nowhere.
     #[serde(default)]
     pub ephemeral: bool,
@@ -223,7 +247,7 @@ pub struct ThreadReadParams {
     pub include_turns: bool,
 }
 
-/// Answer to `thread/read` and `thread/unarchive`.
+/// Answer to `thread/read`, `thread/unarchive` and `thread/metadata/update`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThreadReadResponse {
     /// The thread.

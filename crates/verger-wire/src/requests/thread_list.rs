@@ -177,13 +177,34 @@ pub struct ThreadItemsListParams {
     pub turn_id: Option<String>,
     /// Where to go on.
     #[serde(default)]
-    pub cursor: Option<String>,
+    pub cursor: Option<ItemsCursor>,
     /// At most so many.
     #[serde(default)]
     pub limit: Option<u32>,
     /// Oldest first when absent.
     #[serde(default)]
     pub sort_direction: Option<SortDirection>,
+}
+
+/// Where a list of items goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ItemsCursor {
+    /// As an earlier page gave it.
+    Page(String),
+    /// Beside an item of the turn that is asked for, without it.
+    Item(ItemAnchor),
+}
+
+/// An item as a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ItemAnchor {
+    /// By its id.
+    Item {
+        /// The id.
+        item_id: String,
+    },
 }
 
 /// Answer to `thread/items/list`.
