@@ -1,6 +1,6 @@
 //! The event table: one thread's records, dense and checksummed, under one integer key.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use verger_core::ids::{Generation, Seq, ThreadId};
 
 use crate::error::StoreError;
@@ -110,35 +110,31 @@ pub(crate) fn read(
             if seq.0 != expected {
                 return damaged(Seq(expected), "it is missing");
             }
-            let generation = Generation(row.get::<_, i64>(1)?.cast_unsigned());
-            // Wider than they were written: a number that does not fit is damage, not a failure of SQLite.
-            let (kind, crc): (i64, i64) = (row.get(2)?, row.get(3)?);
-            let body = row.get_ref(4)?.as_blob()?;
-            bytes = bytes.saturating_add(body.len());
+            bytes = bytes.saturating_add(row.get_ref(4)?.as_blob()?.len());
             if bytes > span.max_bytes && !records.is_empty() {
                 return Ok(Ok(records));
             }
-            let Ok(kind) = u8::try_from(kind) else { return damaged(seq, "its kind is not one") };
-            if i64::from(checksum(seq, generation, kind, body)) != crc {
-                return damaged(seq, "its checksum does not match");
+            match verified(row)? {
+                Ok(record) => records.push(record),
+                Err((seq, what)) => return damaged(seq, what),
             }
-            records.push(StoredRecord { seq, generation, kind, body: body.to_vec() });
             expected = expected.saturating_add(1);
         }
     }
     Ok(Ok(records))
 }
 
-/// Where the records of one kind are: at most `limit` of them after `after`, up to and with `upto`, beginning at the end
-/// that `direction` names. No body is looked at.
+/// The records of one kind: at most `limit` of them after `after`, up to and with `upto`, beginning at the end that
+/// `direction` names. No other body is looked at.
 pub(crate) fn find(
     conn: &Connection,
+    thread: ThreadId,
     segments: &[Segment],
     kind: u8,
     (after, upto): (Seq, Seq),
     direction: Direction,
     limit: usize,
-) -> rusqlite::Result<Vec<Seq>> {
+) -> rusqlite::Result<Result<Vec<StoredRecord>, StoreError>> {
     let mut spans: Vec<_> = within(segments, after, upto).collect();
     let order = match direction {
         Direction::Ascending => "ASC",
@@ -148,19 +144,37 @@ pub(crate) fn find(
         }
     };
     let sql = format!(
-        "SELECT key FROM event WHERE key > ?1 AND key <= ?2 AND kind = ?3 ORDER BY key {order} LIMIT ?4"
+        "SELECT key, gen, kind, crc, body FROM event
+         WHERE key > ?1 AND key <= ?2 AND kind = ?3 ORDER BY key {order} LIMIT ?4"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let mut found = Vec::new();
     for [from, to, thread_no] in spans {
         let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
         let (from, to) = (key(thread_no, Seq(from)), key(thread_no, Seq(to)));
-        let keys = statement.query_map(params![from, to, kind, left], |row| row.get(0))?;
-        for key in keys {
-            found.push(seq_of(key?));
+        let mut rows = statement.query(params![from, to, kind, left])?;
+        while let Some(row) = rows.next()? {
+            match verified(row)? {
+                Ok(record) => found.push(record),
+                Err((seq, what)) => return Ok(Err(StoreError::Damaged { thread, seq, what })),
+            }
         }
     }
-    Ok(found)
+    Ok(Ok(found))
+}
+
+/// A row of `key, gen, kind, crc, body` as the record that was written, or what is wrong with it.
+fn verified(row: &Row<'_>) -> rusqlite::Result<Result<StoredRecord, (Seq, &'static str)>> {
+    let seq = seq_of(row.get(0)?);
+    let generation = Generation(row.get::<_, i64>(1)?.cast_unsigned());
+    // Wider than they were written: a number that does not fit is damage, not a failure of SQLite.
+    let (kind, crc): (i64, i64) = (row.get(2)?, row.get(3)?);
+    let body = row.get_ref(4)?.as_blob()?;
+    let Ok(kind) = u8::try_from(kind) else { return Ok(Err((seq, "its kind is not one"))) };
+    if i64::from(checksum(seq, generation, kind, body)) != crc {
+        return Ok(Err((seq, "its checksum does not match")));
+    }
+    Ok(Ok(StoredRecord { seq, generation, kind, body: body.to_vec() }))
 }
 
 /// The parts of the segments after `after`, up to and with `upto`: from, to, and whose they are.

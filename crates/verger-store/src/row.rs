@@ -17,10 +17,11 @@ pub(crate) struct SetArchived {
 }
 
 impl Change for SetArchived {
-    type Done = ();
+    /// The row as it is then.
+    type Done = ThreadRow;
     type Refused = ChangeError;
 
-    fn apply(&self, tx: &Connection, runs: &Runs) -> rusqlite::Result<Result<(), ChangeError>> {
+    fn apply(&self, tx: &Connection, runs: &Runs) -> rusqlite::Result<Result<ThreadRow, ChangeError>> {
         let (thread_no, row) = match changeable(tx, runs, self.thread, self.generation)? {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
@@ -32,7 +33,7 @@ impl Change for SetArchived {
         }
         tx.prepare_cached("UPDATE thread SET archived = ?2 WHERE thread_no = ?1")?
             .execute(params![thread_no, self.archived])?;
-        Ok(Ok(()))
+        Ok(Ok(ThreadRow { archived: self.archived, ..row }))
     }
 }
 

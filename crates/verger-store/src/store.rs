@@ -172,11 +172,11 @@ impl Store {
         self.on_log(thread, move |conn, segments| log::read(conn, thread, segments, span)).await
     }
 
-    /// Where a thread's records of one kind are: at most `limit` of them after `after`, up to and with `upto`, beginning
-    /// at the end that `direction` names. Bodies are not read.
+    /// A thread's records of one kind: at most `limit` of them after `after`, up to and with `upto`, beginning at the end
+    /// that `direction` names. What lies between is passed over unread.
     ///
     /// # Errors
-    /// The thread is not stored, or the store failed.
+    /// As [`Store::read`].
     pub async fn find(
         &self,
         thread: ThreadId,
@@ -184,9 +184,9 @@ impl Store {
         (after, upto): (Seq, Seq),
         direction: Direction,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<StoredRecord>, StoreError> {
         self.on_log(thread, move |conn, segments| {
-            log::find(conn, segments, kind, (after, upto), direction, limit).map(Ok)
+            log::find(conn, thread, segments, kind, (after, upto), direction, limit)
         })
         .await
     }
@@ -236,7 +236,8 @@ impl Store {
         .await
     }
 
-    /// Archives or unarchives a thread that nobody owns, or that `generation` of this run owns. Durable when it returns.
+    /// Archives or unarchives a thread that nobody owns, or that `generation` of this run owns; the row as it is then.
+    /// Durable when it returns.
     ///
     /// # Errors
     /// [`ChangeError`]: not stored, already so, owned by another, or the store failed.
@@ -245,7 +246,7 @@ impl Store {
         thread: ThreadId,
         archived: bool,
         generation: Option<Generation>,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<ThreadRow, ChangeError> {
         self.write(SetArchived { thread, archived, generation }).await
     }
 

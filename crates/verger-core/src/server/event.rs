@@ -253,6 +253,10 @@ pub enum OpenError {
     NotFound,
     /// It is archived.
     Archived,
+    /// It was to begin as a fork at a turn that its source does not have; the turn's id.
+    NoSuchTurn(String),
+    /// It was to begin as a fork at a turn that has not ended; the turn's id.
+    ActiveTurn(String),
     /// Another live run owns it.
     Owned {
         /// Process id of that run.

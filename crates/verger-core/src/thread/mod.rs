@@ -7,6 +7,7 @@
 
 mod effect;
 mod event;
+mod history;
 mod record;
 mod turn;
 
@@ -20,7 +21,8 @@ use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
-pub use record::{OUTCOME_UNKNOWN, Record, RecordError, turns};
+pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
+pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
 
 use crate::ids::{ThreadId, Ticket, TurnId};
 use turn::ActiveTurn;

@@ -1,6 +1,4 @@
-//! What is kept of a thread: one durable record per change, and the turns that a log of them tells.
-
-use std::collections::BTreeMap;
+//! What is kept of a thread: one durable record per change.
 
 use serde::{Deserialize, Serialize};
 use verger_wire::types::{
@@ -68,13 +66,26 @@ pub struct RecordError {
 }
 
 impl Record {
+    /// The kind of [`Self::TurnStarted`]: each turn has one, and its records lie between it and the next.
+    pub const TURN_STARTED: u8 = 1;
+
     /// The number under which the store keeps records of this kind.
     pub fn kind(&self) -> u8 {
         match self {
-            Self::TurnStarted { .. } => 1,
+            Self::TurnStarted { .. } => Self::TURN_STARTED,
             Self::ItemStarted { .. } => 2,
             Self::ItemCompleted { .. } => 3,
             Self::TurnCompleted { .. } => 4,
+        }
+    }
+
+    /// The turn's id.
+    pub fn turn(&self) -> &str {
+        match self {
+            Self::TurnStarted { turn, .. }
+            | Self::ItemStarted { turn, .. }
+            | Self::ItemCompleted { turn, .. }
+            | Self::TurnCompleted { turn, .. } => turn,
         }
     }
 
@@ -87,37 +98,6 @@ impl Record {
     pub fn decode(kind: u8, body: &[u8]) -> Result<Self, RecordError> {
         serde_json::from_slice(body).map_err(|cause| RecordError { kind, cause })
     }
-}
-
-/// The turns that a log tells. The turn `active` is still under way; any other without an end was cut off by a crash,
-/// and is told as interrupted, its open tool calls as failed with [`OUTCOME_UNKNOWN`].
-pub fn turns(records: impl IntoIterator<Item = Record>, active: Option<&str>) -> Vec<Turn> {
-    let mut turns: Vec<(Turn, BTreeMap<usize, ThreadItem>)> = Vec::new();
-    for record in records {
-        match record {
-            Record::TurnStarted { turn, at } => turns.push((new_turn(turn, at), BTreeMap::new())),
-            Record::ItemStarted { turn, index, item, .. }
-            | Record::ItemCompleted { turn, index, item, .. } => {
-                if let Some((_, items)) = turns.iter_mut().rfind(|(t, _)| t.id == turn) {
-                    items.insert(index, item);
-                }
-            }
-            Record::TurnCompleted { turn, status, error, at } => {
-                if let Some((turn, _)) = turns.iter_mut().rfind(|(t, _)| t.id == turn) {
-                    complete(turn, status, error, at);
-                }
-            }
-        }
-    }
-    let whole = |(mut turn, items): (Turn, BTreeMap<usize, ThreadItem>)| {
-        turn.items = items.into_values().collect();
-        if turn.status == TurnStatus::InProgress && active != Some(turn.id.as_str()) {
-            turn.status = TurnStatus::Interrupted;
-            turn.items.iter_mut().for_each(cut_off);
-        }
-        turn
-    };
-    turns.into_iter().map(whole).collect()
 }
 
 pub(super) fn new_turn(id: String, at: i64) -> Turn {

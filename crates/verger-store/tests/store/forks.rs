@@ -73,7 +73,7 @@ async fn records_of_a_kind_are_found_from_either_end_and_over_the_seam() {
     store.append(more).await.unwrap();
     let find = async |after, upto, direction, limit| {
         let found = store.find(forked, 1, (Seq(after), Seq(upto)), direction, limit).await.unwrap();
-        found.iter().map(|seq| seq.0).collect::<Vec<_>>()
+        found.iter().map(|record| record.seq.0).collect::<Vec<_>>()
     };
     let (up, down) = (Direction::Ascending, Direction::Descending);
     assert_eq!(find(0, u32::MAX, up, 9).await, [1, 3, 5, 7]);

@@ -52,7 +52,9 @@ async fn a_claim_of_another_run_holds_until_that_run_is_gone() {
     owned_by(ours.claim(thread, Generation(99)).await, 4242);
     let foreign = ours.append(append(thread, FIRST, 1, &["x"])).await;
     assert!(matches!(foreign, Err(AppendError::Fenced { .. })));
-    for refused in [ours.set_archived(thread, true, Some(FIRST)).await, ours.delete(thread, None).await] {
+    for refused in
+        [ours.set_archived(thread, true, Some(FIRST)).await.map(drop), ours.delete(thread, None).await]
+    {
         assert!(matches!(refused, Err(ChangeError::Owned { pid: 4242, .. })), "{refused:?}");
     }
 
@@ -75,7 +77,7 @@ async fn only_its_owner_archives_or_deletes_an_owned_thread() {
     store.append(create(thread, &["a"])).await.unwrap();
     store.claim(thread, Generation(2)).await.unwrap();
     for stranger in [None, Some(FIRST)] {
-        let archived = store.set_archived(thread, true, stranger).await;
+        let archived = store.set_archived(thread, true, stranger).await.map(drop);
         let deleted = store.delete(thread, stranger).await;
         let labels = Labels { name: Some(None), ..Labels::default() };
         let renamed = store.relabel(thread, labels, stranger).await.map(drop);
