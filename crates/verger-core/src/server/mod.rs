@@ -264,6 +264,11 @@ impl Server {
         })
     }
 
+    /// The number of the thread's owner, also of one that is still opening.
+    pub fn owner_of(&self, thread: ThreadId) -> Option<Generation> {
+        self.threads.get(&thread).map(|loaded| loaded.generation)
+    }
+
     /// Helpers that are not proven gone.
     pub fn helpers(&self) -> impl Iterator<Item = (HelperId, Scope, &ServerName, HelperState)> + '_ {
         self.helpers.iter().map(|(&id, helper)| (id, helper.scope, &helper.server, helper.state))

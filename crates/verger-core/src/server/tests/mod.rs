@@ -1,5 +1,6 @@
 //! Tests of the machine between threads: stories, random histories, and every interleaving of a small world.
 
+mod account;
 mod histories;
 mod moves;
 mod search;

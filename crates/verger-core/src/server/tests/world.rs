@@ -1,5 +1,5 @@
-//! An executor on paper: it owes an answer for each effect, and each answer may come at any later moment. It keeps its
-//! own account of what is alive, and holds the machine to K1-K4, K9 and K11 after every move.
+//! An executor on paper: it owes an answer for each effect, and each answer may come at any later moment. What the machine
+//! wants done is entered in `account`, which holds it to the invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,10 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
-use crate::server::{
-    Answer, Edit, Effect, Ending, Event, HelperState, News, OpenError, Origin, Rules, Scope, Server,
-    ServerName, StoreFailure,
-};
+use crate::server::{Edit, Ending, Event, OpenError, Origin, Rules, Scope, Server, ServerName, StoreFailure};
 use crate::time::Time;
 
 use super::moves::{Move, Size};
@@ -18,9 +15,9 @@ use super::moves::{Move, Size};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     pub(super) thread: ThreadId,
-    origin: Origin,
+    pub(super) origin: Origin,
     pub(super) opened: bool,
-    received: u64,
+    pub(super) received: u64,
     pub(super) active: bool,
     pub(super) stopping: bool,
     pub(super) gone: bool,
@@ -29,8 +26,8 @@ pub(super) struct Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Process {
     pub(super) scope: Scope,
-    server: ServerName,
-    config: u64,
+    pub(super) server: ServerName,
+    pub(super) config: u64,
     pub(super) ready: bool,
     pub(super) dying: bool,
     pub(super) stuck: bool,
@@ -39,18 +36,18 @@ pub(super) struct Process {
 /// A request with a scope of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Probe {
-    thread: ThreadId,
-    scope: Option<Scope>,
-    connection: ConnectionId,
+    pub(super) thread: ThreadId,
+    pub(super) scope: Option<Scope>,
+    pub(super) connection: ConnectionId,
     /// The machine said which helper, or that there is none.
     pub(super) given: bool,
-    done: bool,
+    pub(super) done: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) size: Size,
-    now: Time,
+    pub(super) now: Time,
     pub(super) server: Server,
     pub(super) connected: BTreeSet<ConnectionId>,
     pub(super) ever_connected: u64,
@@ -58,23 +55,23 @@ pub(super) struct World {
     /// Forks whose ids no client was told yet.
     pub(super) unheard_of: BTreeSet<ThreadId>,
     /// Who keeps which thread loaded, by what clients were told.
-    keepers: BTreeSet<(ConnectionId, ThreadId)>,
-    stored: BTreeMap<ThreadId, Kept>,
+    pub(super) keepers: BTreeSet<(ConnectionId, ThreadId)>,
+    pub(super) stored: BTreeMap<ThreadId, Kept>,
     /// Stored forks, and whose history each needs.
-    bases: BTreeMap<ThreadId, ThreadId>,
+    pub(super) bases: BTreeMap<ThreadId, ThreadId>,
     pub(super) owners: BTreeMap<Generation, Owner>,
     pub(super) alive: BTreeMap<HelperId, Process>,
     pub(super) asked: BTreeMap<Generation, (ThreadId, Ending)>,
     pub(super) edits: BTreeMap<ThreadId, (Generation, Edit)>,
     pub(super) probes: BTreeMap<Ticket, Probe>,
     /// Requests without an answer yet, with who asked.
-    pending: BTreeMap<Ticket, Option<ConnectionId>>,
-    wants: BTreeSet<Ticket>,
+    pub(super) pending: BTreeMap<Ticket, Option<ConnectionId>>,
+    pub(super) wants: BTreeSet<Ticket>,
     /// Requests that begin no turn.
-    labels: BTreeSet<Ticket>,
-    reloads: BTreeMap<Ticket, u64>,
-    config: u64,
-    last_ticket: u64,
+    pub(super) labels: BTreeSet<Ticket>,
+    pub(super) reloads: BTreeMap<Ticket, u64>,
+    pub(super) config: u64,
+    pub(super) last_ticket: u64,
     pub(super) requests: u64,
     pub(super) mishaps: u64,
     pub(super) shutdowns: u8,
@@ -83,7 +80,7 @@ pub(super) struct World {
 
 /// What the store holds of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kept {
+pub(super) enum Kept {
     Saved,
     Archived,
 }
@@ -92,7 +89,7 @@ pub(super) fn thread(n: u128) -> ThreadId {
     ThreadId(Uuid::from_u128(n))
 }
 
-fn server_name(n: usize) -> ServerName {
+pub(super) fn server_name(n: usize) -> ServerName {
     ServerName::from(["time", "memory", "browser"][n])
 }
 
@@ -358,10 +355,6 @@ impl World {
         Ticket(self.last_ticket)
     }
 
-    fn answered(&mut self, ticket: Ticket) {
-        assert!(self.pending.remove(&ticket).is_some(), "{ticket:?} is answered twice");
-    }
-
     fn handle(&mut self, event: Event) {
         self.server.handle(self.now, event);
         self.carry_out();
@@ -370,170 +363,6 @@ impl World {
     fn carry_out(&mut self) {
         while let Some(effect) = self.server.poll_effect() {
             self.obey(effect);
-        }
-    }
-
-    fn owner(&mut self, generation: Generation) -> &mut Owner {
-        let owner = self.owners.get_mut(&generation).expect("K4: an effect names an owner that never was");
-        // What is sent to an owner that has just died goes nowhere; the machine learns of it in its next event.
-        assert!(
-            owner.gone || owner.opened && !owner.stopping,
-            "K4: an effect names an owner that is not the current one"
-        );
-        owner
-    }
-
-    fn obey(&mut self, effect: Effect) {
-        match effect {
-            Effect::Refuse { ticket, .. } => {
-                self.probes.remove(&ticket);
-                self.answered(ticket);
-            }
-            Effect::Answer { ticket, answer } => {
-                if answer == Answer::Reloaded {
-                    let config = self.reloads[&ticket];
-                    let old = self.alive.values().find(|p| p.server == server_name(0) && p.config < config);
-                    assert_eq!(old, None, "K2: a reload is answered while an old helper lives");
-                }
-                if answer == Answer::Probed {
-                    let probe = self.probes.remove(&ticket).expect("a probe is answered once");
-                    let left = self.alive.values().find(|p| Some(p.scope) == probe.scope);
-                    assert_eq!(left, None, "K2: a probe is answered while its helper lives");
-                }
-                self.answered(ticket);
-            }
-            Effect::Edit { thread, generation, edit, .. } => {
-                let owner = self.owners.values().find(|o| o.thread == thread && !o.stopping && !o.gone);
-                assert_eq!(owner, None, "K4: a row is changed beside its thread's owner");
-                assert!(self.edits.insert(thread, (generation, edit)).is_none(), "two errands for one row");
-            }
-            Effect::Open { thread, generation, origin } => {
-                assert!(!self.edits.contains_key(&thread), "K4: an owner beside an errand");
-                let owner = Owner {
-                    thread,
-                    origin,
-                    opened: false,
-                    received: 0,
-                    active: false,
-                    stopping: false,
-                    gone: false,
-                };
-                let current = self.owners.values().find(|o| o.thread == thread && !o.stopping && !o.gone);
-                assert_eq!(current, None, "K4: a second owner of one thread");
-                self.owners.insert(generation, owner);
-            }
-            Effect::Attach { thread, generation, ticket, connection, .. } => {
-                self.owner(generation);
-                self.answered(ticket);
-                self.keepers.insert((connection, thread));
-                self.unheard_of.remove(&thread);
-            }
-            Effect::Detach { generation, .. } => {
-                self.owner(generation);
-            }
-            Effect::Forward { generation, ticket, .. } => {
-                let begins_turn = !self.labels.remove(&ticket);
-                let owner = self.owner(generation);
-                if begins_turn {
-                    owner.received += 1;
-                    owner.active = true;
-                }
-                self.answered(ticket);
-            }
-            Effect::Interrupt { generation, .. } => {
-                assert!(self.owner(generation).active, "an interrupt without a turn");
-            }
-            Effect::Stop { generation, .. } => {
-                let owner = self.owner(generation);
-                assert!(!owner.active, "an owner is stopped in the middle of a turn");
-                owner.stopping = true;
-            }
-            Effect::Store { thread, generation, ending } => {
-                self.assert_gone(thread, "the store is asked");
-                self.asked.insert(generation, (thread, ending));
-            }
-            Effect::StartHelper { helper, scope, server } => {
-                match self.probes.values_mut().find(|probe| probe.thread == scope.thread) {
-                    Some(probe) => probe.scope = Some(scope),
-                    None => {
-                        self.owner(scope.generation);
-                    }
-                }
-                assert_eq!(self.shutdowns, 0, "K11: a helper starts after shutdown began");
-                let twin = self.alive.values().find(|p| p.scope.thread == scope.thread && p.server == server);
-                assert_eq!(twin, None, "K11: a second helper of one server in one thread");
-                let config = self.config;
-                let process = Process { scope, server, config, ready: false, dying: false, stuck: false };
-                self.alive.insert(helper, process);
-            }
-            Effect::StopHelper { helper, .. } => {
-                let process = self.alive.get_mut(&helper).expect("K9: a helper that is gone is stopped");
-                let of_live_scope = match self.probes.values().find(|p| p.scope == Some(process.scope)) {
-                    Some(probe) => {
-                        !probe.done && self.connected.contains(&probe.connection) && self.shutdowns == 0
-                    }
-                    None => !self.owners[&process.scope.generation].stopping,
-                };
-                let reloaded = process.config < self.config && process.server == server_name(0);
-                // A helper that ends by itself may be hurried; one that works may not.
-                assert!(
-                    !of_live_scope || reloaded || process.dying,
-                    "K9: a helper of a live scope is stopped"
-                );
-                process.dying = true;
-            }
-            Effect::HelperFor { ticket, result } => {
-                match self.probes.get_mut(&ticket) {
-                    Some(probe) => probe.given = true,
-                    None => {
-                        assert!(self.wants.remove(&ticket), "nobody wanted {ticket:?}");
-                        self.answered(ticket);
-                    }
-                }
-                if let Ok(helper) = result {
-                    assert!(self.alive.contains_key(&helper), "a helper that is gone is lent");
-                }
-            }
-            Effect::Announce { thread, news } => {
-                self.assert_gone(thread, &format!("{news:?} is announced, it is"));
-                if matches!(news, News::Unloaded | News::Closed) {
-                    let loaded = self.server.loaded().find(|l| l.thread == thread);
-                    assert!(loaded.is_none(), "K4: a loaded thread is announced closed");
-                }
-                self.keepers.retain(|(_, t)| *t != thread);
-            }
-            Effect::Finished { stuck } => {
-                assert!(!self.finished, "finished twice");
-                self.finished = true;
-                let alive = self.alive.keys().copied().collect::<Vec<_>>();
-                assert_eq!(alive, stuck, "K2: shutdown is complete while helpers live");
-            }
-        }
-    }
-
-    /// K2: no process and no owner of the thread is left.
-    fn assert_gone(&self, thread: ThreadId, what: &str) {
-        let helper = self.alive.values().find(|p| p.scope.thread == thread);
-        assert_eq!(helper, None, "K2: {what} closed while a helper lives");
-        let owner = self.owners.values().find(|o| o.thread == thread && o.stopping && !o.gone);
-        assert_eq!(owner, None, "K2: {what} closed while its owner runs");
-    }
-
-    fn check(&self) {
-        for (id, process) in &self.alive {
-            let known = self.server.helpers().find(|(h, ..)| h == id);
-            let (_, scope, _, state) = known.expect("K1: a process without a scope");
-            assert_eq!(scope, process.scope, "K1: a process in another's scope");
-            let owned = self.server.is_probe(scope)
-                || self.server.loaded().any(|l| l.thread == scope.thread && l.generation == scope.generation);
-            let ending = matches!(state, HelperState::Stopping | HelperState::Stuck);
-            assert!(owned || ending, "K1: a process whose scope has no owner and that is not being ended");
-        }
-        for loaded in self.server.loaded() {
-            let kept = self.server.threads[&loaded.thread].timer.is_some()
-                || self.keepers.iter().any(|(_, t)| *t == loaded.thread)
-                || self.owners[&loaded.generation].active;
-            assert!(kept, "K3: {:?} is loaded without subscriber, turn or grace", loaded.thread);
         }
     }
 
