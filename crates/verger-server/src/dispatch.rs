@@ -1,24 +1,21 @@
 //! From a request to who answers it.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 use verger_core::ids::{ConnectionId, ThreadId};
 use verger_core::server::Ending;
-use verger_store::{Direction, ListQuery, SortKey, StoreError};
 use verger_wire::RpcError;
-use verger_wire::requests::{
-    ClientRequest, SortDirection, ThreadListCwdFilter, ThreadListParams, ThreadListResponse, ThreadSortKey,
-};
+use verger_wire::requests::{ClientRequest, ThreadForkParams, ThreadListParams};
 
-use crate::house::{Asked, HouseHandle, OwnerRequest, Request, StatusQuery, ToHouse};
-use crate::meta::Meta;
+use crate::house::{Asked, Change, Fork, HouseHandle, OwnerRequest, Request, StatusQuery, ToHouse};
+use crate::labels::Label;
+use crate::listing;
 use crate::replier::Replier;
 use crate::shared::Shared;
-
-/// Entries of a page where the client does not say.
-const PAGE: u32 = 25;
+use crate::thread::PageQuery;
 
 /// One connection's way to whoever answers.
 #[derive(Clone, Debug)]
@@ -28,19 +25,39 @@ pub(crate) struct Dispatch {
     pub(crate) connection: ConnectionId,
     /// The folder of this client's new threads, where neither it nor the daemon's own is meant.
     pub(crate) folder: Option<String>,
+    /// The client said that it knows what may still change.
+    pub(crate) experimental: bool,
 }
 
 impl Dispatch {
     /// Sees that `request` is answered. What is answered here rather than by the house waits for the store, and with it
     /// only the connection that asked.
     pub(crate) async fn dispatch(&self, replier: Replier, request: ClientRequest) {
+        if let Some(what) = request.experimental().filter(|_| !self.experimental) {
+            return replier.refuse(&RpcError::experimental(what));
+        }
         let to_house = match self.route(request) {
             Err(error) => return replier.refuse(&error),
-            Ok(Route::List(params)) => return replier.with(self.list(*params).await),
+            Ok(Route::List(params)) => return replier.with(listing::list(&self.shared, *params).await),
             Ok(Route::House(request)) => request,
         };
+        if let Request::Machine(Asked::End(thread, Ending::Delete)) = &to_house
+            && let Err(error) = self.may_be_deleted(*thread).await
+        {
+            return replier.refuse(&error);
+        }
         let connection = self.connection;
         self.house.send(ToHouse::Request { connection, replier, request: to_house });
+    }
+
+    /// Refuses to delete a thread that a fork needs, before anything of the thread is ended. Should a fork come in between,
+    /// the store refuses.
+    async fn may_be_deleted(&self, thread: ThreadId) -> Result<(), RpcError> {
+        match self.shared.store.is_forked(thread).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(RpcError::forked_from(thread)),
+            Err(error) => Err(RpcError::internal(error.to_string())),
+        }
     }
 
     fn route(&self, request: ClientRequest) -> Result<Route, RpcError> {
@@ -59,10 +76,27 @@ impl Dispatch {
             ClientRequest::ThreadLoadedList(params) => {
                 let cursor =
                     params.cursor.as_deref().map(|c| c.parse().map_err(|_| RpcError::invalid_cursor(c)));
-                let limit =
-                    params.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+                let limit = params.limit.map_or(usize::MAX, |limit| listing::limit(Some(limit)));
                 return house(Request::LoadedList { cursor: cursor.transpose()?, limit });
             }
+            ClientRequest::ThreadFork(params) => fork(*params)?,
+            ClientRequest::ThreadTurnsList(params) => {
+                let thread = id(&params.thread_id)?;
+                Asked::Owner(thread, OwnerRequest::Page(PageQuery::turns(thread, params)?))
+            }
+            ClientRequest::ThreadItemsList(params) => {
+                let thread = id(&params.thread_id)?;
+                Asked::Owner(thread, OwnerRequest::Page(PageQuery::items(thread, params)?))
+            }
+            ClientRequest::ThreadNameSet(params) => {
+                let thread = id(&params.thread_id)?;
+                Asked::Edit(thread, Change::Label(Label::name(&params.name)?))
+            }
+            ClientRequest::ThreadMetadataUpdate(params) => {
+                let thread = id(&params.thread_id)?;
+                Asked::Edit(thread, Change::Label(Label::git(params.git_info)?))
+            }
+            ClientRequest::ThreadUnarchive(params) => Asked::Edit(id(&params.thread_id)?, Change::Unarchive),
             ClientRequest::ThreadUnsubscribe(params) => Asked::Unsubscribe(id(&params.thread_id)?),
             ClientRequest::ThreadArchive(params) => Asked::End(id(&params.thread_id)?, Ending::Archive),
             ClientRequest::ThreadDelete(params) => Asked::End(id(&params.thread_id)?, Ending::Delete),
@@ -79,24 +113,17 @@ impl Dispatch {
                 Asked::Owner(id(&params.thread_id)?, OwnerRequest::ToolCall(Box::new(params)))
             }
             ClientRequest::McpResourceRead(params) => {
-                let thread = params.thread_id.as_deref();
-                let thread = thread.ok_or_else(|| {
-                    RpcError::invalid_params(
-                        "threadId",
-                        "missing; this version reads resources for a loaded thread only",
-                    )
-                })?;
                 let (server, uri) = (params.server, params.uri);
-                Asked::Owner(id(thread)?, OwnerRequest::ResourceRead { server, uri })
+                match params.thread_id.as_deref() {
+                    Some(thread) => Asked::Owner(id(thread)?, OwnerRequest::ResourceRead { server, uri }),
+                    None => {
+                        let folder = self.folder.clone().map(PathBuf::from);
+                        return house(Request::Probe { server, uri, folder });
+                    }
+                }
             }
             ClientRequest::McpServerStatusList(params) => {
-                let thread = params.thread_id.as_deref().map(id).transpose()?;
-                let detail = params.detail.unwrap_or_default();
-                return house(Request::ServerStatus(StatusQuery {
-                    thread,
-                    server: params.server_name,
-                    detail,
-                }));
+                return house(Request::ServerStatus(StatusQuery::new(params)?));
             }
             ClientRequest::McpServerReload(_) => Asked::Reload,
             ClientRequest::Ps(_) => return house(Request::Ps),
@@ -104,39 +131,6 @@ impl Dispatch {
             other => return Err(RpcError::method_not_found(other.method())),
         };
         house(Request::Machine(asked))
-    }
-
-    async fn list(&self, params: ThreadListParams) -> Result<ThreadListResponse, RpcError> {
-        let query = ListQuery {
-            archived: params.archived.unwrap_or(false),
-            cwds: match params.cwd {
-                None => Vec::new(),
-                Some(ThreadListCwdFilter::One(cwd)) => vec![cwd],
-                Some(ThreadListCwdFilter::Any(cwds)) => cwds,
-            },
-            search: params.search_term,
-            model_providers: params.model_providers.unwrap_or_default(),
-            sort: match params.sort_key.unwrap_or_default() {
-                ThreadSortKey::UpdatedAt | ThreadSortKey::RecencyAt => SortKey::UpdatedAt,
-                ThreadSortKey::CreatedAt | ThreadSortKey::SectionPosition => SortKey::CreatedAt,
-            },
-            direction: match params.sort_direction.unwrap_or_default() {
-                SortDirection::Asc => Direction::Ascending,
-                SortDirection::Desc => Direction::Descending,
-            },
-            cursor: params.cursor.clone(),
-            limit: usize::try_from(params.limit.unwrap_or(PAGE)).unwrap_or(usize::MAX),
-        };
-        let page = self.shared.store.list(query).await.map_err(|error| match error {
-            StoreError::BadCursor { .. } => {
-                RpcError::invalid_cursor(params.cursor.as_deref().unwrap_or_default())
-            }
-            error => RpcError::internal(error.to_string()),
-        })?;
-        let excluded = params.excluded_thread_ids.unwrap_or_default();
-        let shown = page.rows.iter().filter(|row| !excluded.contains(&row.id.to_string()));
-        let data = shown.map(|row| Meta::from_row(row).to_wire(self.shared.statuses.get(row.id), Vec::new()));
-        Ok(ThreadListResponse { data: data.collect(), next_cursor: page.next, backwards_cursor: page.back })
     }
 }
 
@@ -148,4 +142,12 @@ enum Route {
 
 fn id(text: &str) -> Result<ThreadId, RpcError> {
     ThreadId::from_str(text).map_err(RpcError::invalid_thread_id)
+}
+
+fn fork(params: ThreadForkParams) -> Result<Asked, RpcError> {
+    if params.before_turn_id.is_some() && params.last_turn_id.is_some() {
+        return Err(RpcError::invalid_params("beforeTurnId", "cannot be combined with lastTurnId"));
+    }
+    let (source, thread) = (id(&params.thread_id)?, ThreadId(Uuid::now_v7()));
+    Ok(Asked::Fork(Box::new(Fork { source, thread, params })))
 }

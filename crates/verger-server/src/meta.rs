@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use verger_core::ids::ThreadId;
 use verger_store::{NewThread, ThreadRow};
-use verger_wire::requests::{ThreadResumeParams, ThreadStartParams, ThreadStartResponse};
+use verger_wire::requests::{ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadStartResponse};
 use verger_wire::types::{
-    ApprovalsReviewer, AskForApproval, SandboxMode, SandboxPolicy, SessionSource, Thread, ThreadStatus, Turn,
+    ApprovalsReviewer, AskForApproval, GitInfo, SandboxMode, SandboxPolicy, SessionSource, Thread,
+    ThreadHistoryMode, ThreadStatus, Turn,
 };
 
 use crate::config::Config;
@@ -19,6 +20,8 @@ pub(crate) struct Meta {
     pub(crate) id: ThreadId,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    /// When the user last spoke.
+    pub(crate) recency_at: i64,
     pub(crate) name: Option<String>,
     pub(crate) preview: String,
     pub(crate) ephemeral: bool,
@@ -26,6 +29,7 @@ pub(crate) struct Meta {
     pub(crate) model: String,
     pub(crate) model_provider: String,
     pub(crate) forked_from: Option<ThreadId>,
+    pub(crate) git_info: Option<GitInfo>,
     pub(crate) settings: Settings,
 }
 
@@ -66,6 +70,20 @@ impl From<&ThreadStartParams> for Overrides {
     }
 }
 
+impl From<&ThreadForkParams> for Overrides {
+    fn from(params: &ThreadForkParams) -> Self {
+        Self {
+            cwd: params.cwd.clone(),
+            model: params.model.clone(),
+            model_provider: params.model_provider.clone(),
+            approval_policy: params.approval_policy,
+            sandbox: params.sandbox.map(policy),
+            base_instructions: params.base_instructions.clone(),
+            developer_instructions: params.developer_instructions.clone(),
+        }
+    }
+}
+
 impl From<&ThreadResumeParams> for Overrides {
     fn from(params: &ThreadResumeParams) -> Self {
         Self {
@@ -78,6 +96,15 @@ impl From<&ThreadResumeParams> for Overrides {
             developer_instructions: params.developer_instructions.clone(),
         }
     }
+}
+
+/// The repository's state, where it is readable.
+fn git_info(row: &ThreadRow) -> Option<GitInfo> {
+    serde_json::from_str(row.git_info.as_deref()?)
+        .inspect_err(
+            |cause| tracing::warn!(thread = %row.id, %cause, "the thread's git info is not readable"),
+        )
+        .ok()
 }
 
 fn policy(mode: SandboxMode) -> SandboxPolicy {
@@ -121,6 +148,7 @@ impl Meta {
             id,
             created_at: now,
             updated_at: now,
+            recency_at: now,
             name: None,
             preview: String::new(),
             ephemeral,
@@ -128,6 +156,7 @@ impl Meta {
             model,
             model_provider,
             forked_from: None,
+            git_info: None,
             settings: Settings {
                 approval_policy: approval_policy.unwrap_or(AskForApproval::OnRequest),
                 sandbox: sandbox.unwrap_or(SandboxPolicy::ReadOnly { network_access: false }),
@@ -152,6 +181,7 @@ impl Meta {
             id: row.id,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            recency_at: row.recency_at,
             name: row.name.clone(),
             preview: row.preview.clone(),
             ephemeral: false,
@@ -159,7 +189,22 @@ impl Meta {
             model: row.model.clone().unwrap_or_else(|| row.model_provider.clone()),
             model_provider: row.model_provider.clone(),
             forked_from: row.forked_from,
+            git_info: git_info(row),
             settings,
+        }
+    }
+
+    /// A fork of `source`, as long as nothing else was asked for.
+    pub(crate) fn forked(source: &Self, id: ThreadId, now: i64, ephemeral: bool) -> Self {
+        Self {
+            id,
+            created_at: now,
+            updated_at: now,
+            recency_at: now,
+            ephemeral,
+            forked_from: Some(source.id),
+            git_info: None,
+            ..source.clone()
         }
     }
 
@@ -174,8 +219,14 @@ impl Meta {
             preview: self.preview.clone(),
             settings: self.settings_json(),
             forked_from: self.forked_from,
-            git_info: None,
+            git_info: self.git_info_json(),
         }
+    }
+
+    /// What the store keeps of the repository's state.
+    pub(crate) fn git_info_json(&self) -> Option<String> {
+        let json = |info| serde_json::to_string(info).expect("three texts, which always encode");
+        self.git_info.as_ref().map(json)
     }
 
     pub(crate) fn settings_json(&self) -> String {
@@ -213,23 +264,24 @@ impl Meta {
             section: None,
             section_entered_at: None,
             project_id: None,
-            history_mode: verger_wire::types::ThreadHistoryMode::default(),
+            history_mode: ThreadHistoryMode::Paginated,
             model_provider: self.model_provider.clone(),
             model: Some(self.model.clone()),
             reasoning_effort: None,
             created_at: self.created_at,
             updated_at: self.updated_at,
-            recency_at: Some(self.updated_at),
+            recency_at: Some(self.recency_at),
             status,
             path: None,
             cwd: self.cwd.clone(),
             cli_version: PROTOCOL_LEVEL.to_owned(),
             originator: None,
-            source: SessionSource::AppServer,
+            // What the peer gives to the threads of its app-server: clients list by it.
+            source: SessionSource::VsCode,
             thread_source: None,
             agent_nickname: None,
             agent_role: None,
-            git_info: None,
+            git_info: self.git_info.clone(),
             name: self.name.clone(),
             turns,
         }

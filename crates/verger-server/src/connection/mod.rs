@@ -168,13 +168,14 @@ impl<R: Receive> Reader<R> {
         Ok(Empty {})
     }
 
-    fn initialize(&self, params: &InitializeParams) -> Result<InitializeResponse, RpcError> {
+    fn initialize(&mut self, params: &InitializeParams) -> Result<InitializeResponse, RpcError> {
         let capabilities = params.capabilities.clone().unwrap_or_default();
         let opted_out: HashSet<_> =
             capabilities.opt_out_notification_methods.unwrap_or_default().into_iter().collect();
         if !self.outbox.initialize(opted_out) {
             return Err(RpcError::already_initialized());
         }
+        self.dispatch.experimental = capabilities.experimental_api;
         let system = rustix::system::uname();
         let (os, release, arch) = (system.sysname(), system.release(), system.machine());
         let client = &params.client_info;

@@ -108,6 +108,7 @@ impl Serving<'_> {
             house: self.house.clone(),
             connection: *last,
             folder: None,
+            experimental: false,
         }
     }
 }

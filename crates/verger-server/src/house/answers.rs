@@ -9,33 +9,45 @@ use verger_wire::requests::{
 };
 use verger_wire::types::ThreadStatus;
 
-use super::{Asked, House, OwnerRequest, Pending};
+use super::{Asked, Change, House, OwnerRequest, Pending};
 use crate::meta::Meta;
 use crate::replier::Replier;
-use crate::thread::read_stored;
+use crate::thread::{PageQuery, Picture, Walk};
 
 impl House {
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(Pending { replier, .. }) = self.pending.remove(&ticket) else { return };
         let status = match answer {
-            Answer::Ended | Answer::Reloaded => return replier.ok(&Empty {}),
-            Answer::Unsubscribed => ThreadUnsubscribeStatus::Unsubscribed,
-            Answer::NotSubscribed => ThreadUnsubscribeStatus::NotSubscribed,
-            Answer::NotLoaded => ThreadUnsubscribeStatus::NotLoaded,
+            Answer::Edited => return self.answer_edit(ticket),
+            Answer::Probed => return self.answer_probe(ticket),
+            Answer::Ended | Answer::Reloaded => None,
+            Answer::Unsubscribed => Some(ThreadUnsubscribeStatus::Unsubscribed),
+            Answer::NotSubscribed => Some(ThreadUnsubscribeStatus::NotSubscribed),
+            Answer::NotLoaded => Some(ThreadUnsubscribeStatus::NotLoaded),
         };
-        replier.ok(&ThreadUnsubscribeResponse { status });
+        let Some(Pending { replier, .. }) = self.pending.remove(&ticket) else { return };
+        match status {
+            Some(status) => replier.ok(&ThreadUnsubscribeResponse { status }),
+            None => replier.ok(&Empty {}),
+        }
     }
 
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
-        if let Asked::Start(thread, _) = &request {
-            self.fresh.remove(thread);
+        self.wanted.remove(&ticket);
+        self.probed.remove(&ticket);
+        match &request {
+            Asked::Start(thread, _) => drop(self.fresh.remove(thread)),
+            Asked::Fork(fork) => drop(self.fresh.remove(&fork.thread)),
+            _ => {}
         }
-        match (&request, &refusal) {
+        match (request, refusal) {
             (Asked::Owner(thread, OwnerRequest::Read { include_turns }), Refusal::NotLoaded) => {
-                self.read_from_store(replier, *thread, *include_turns);
+                self.read_from_store(replier, thread, include_turns);
             }
-            _ => replier.refuse(&error(&request, refusal)),
+            (Asked::Owner(thread, OwnerRequest::Page(query)), Refusal::NotLoaded) => {
+                self.page_from_store(replier, thread, query);
+            }
+            (request, refusal) => replier.refuse(&error(&request, refusal)),
         }
     }
 
@@ -48,8 +60,9 @@ impl House {
             let read = async {
                 let row = store.thread(thread).await.map_err(|e| RpcError::internal(e.to_string()))?;
                 let row = row.ok_or_else(|| RpcError::thread_not_loaded(thread))?;
+                let walk = Walk { store, thread, head: row.head };
                 let records = if include_turns {
-                    read_stored(&store, thread, row.head).await.map_err(RpcError::internal)?
+                    walk.all().await.map_err(|error| RpcError::internal(error.to_string()))?
                 } else {
                     Vec::new()
                 };
@@ -57,6 +70,21 @@ impl House {
                 Ok(ThreadReadResponse { thread })
             };
             replier.with(read.await);
+        });
+    }
+
+    /// `thread/turns/list`, `thread/items/list` of a thread that is not loaded. It stays so.
+    fn page_from_store(&mut self, replier: Replier, thread: ThreadId, query: PageQuery) {
+        let store = self.shared.store.clone();
+        self.tasks.spawn(async move {
+            match store.thread(thread).await {
+                Ok(Some(row)) => {
+                    let walk = Walk { store, thread, head: row.head };
+                    Picture { walk, active: None }.answer(replier, query).await;
+                }
+                Ok(None) => replier.refuse(&RpcError::thread_not_loaded(thread)),
+                Err(error) => replier.refuse(&RpcError::internal(error.to_string())),
+            }
         });
     }
 
@@ -75,22 +103,35 @@ fn error(request: &Asked, refusal: Refusal) -> RpcError {
         Asked::Resume(thread, _)
         | Asked::Unsubscribe(thread)
         | Asked::Owner(thread, _)
+        | Asked::Edit(thread, _)
         | Asked::End(thread, _) => thread.to_string(),
-        Asked::Start(..) | Asked::Reload => String::new(),
+        Asked::Fork(fork) => fork.source.to_string(),
+        Asked::Start(..) | Asked::Reload | Asked::Probe => String::new(),
     };
     let not_found = || match request {
-        Asked::Owner(_, OwnerRequest::Read { .. }) => RpcError::thread_not_loaded(&thread),
+        Asked::Owner(_, OwnerRequest::Read { .. } | OwnerRequest::Page(_)) => {
+            RpcError::thread_not_loaded(&thread)
+        }
         Asked::Owner(..) => RpcError::thread_not_found(&thread),
+        Asked::Edit(_, Change::Unarchive) => RpcError::no_archived_rollout(&thread),
         _ => RpcError::no_rollout(&thread),
+    };
+    let archived = || match request {
+        // The one finds it not archived yet, the other archived already: there is none to do it to.
+        Asked::Edit(_, Change::Unarchive) | Asked::End(_, Ending::Archive) => not_found(),
+        _ => RpcError::thread_archived(&thread),
     };
     match refusal {
         Refusal::NotLoaded
         | Refusal::Open(OpenError::NotFound)
-        | Refusal::Store(StoreFailure::NotFound)
+        | Refusal::Store(StoreFailure::NotFound | StoreFailure::NotArchived)
         | Refusal::Ending(Ending::Delete) => not_found(),
-        Refusal::Ending(Ending::Archive) | Refusal::Open(OpenError::Archived) => {
-            RpcError::thread_archived(&thread)
-        }
+        Refusal::Ending(Ending::Archive)
+        | Refusal::Open(OpenError::Archived)
+        | Refusal::Store(StoreFailure::Archived) => archived(),
+        Refusal::Open(OpenError::NoSuchTurn(turn)) => RpcError::turn_not_found(turn),
+        Refusal::Open(OpenError::ActiveTurn(turn)) => RpcError::fork_at_active_turn(turn),
+        Refusal::Store(StoreFailure::Forked) => RpcError::forked_from(&thread),
         Refusal::Open(OpenError::Owned { pid }) | Refusal::Store(StoreFailure::Owned { pid }) => {
             RpcError::active_writer(&thread, pid)
         }

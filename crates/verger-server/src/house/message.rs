@@ -3,18 +3,21 @@
 use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
-use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId};
-use verger_core::server::{self, Ending, ServerName};
+use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
+use verger_core::server::{self, Ending, ServerName, StoreFailure};
 use verger_mcp::Session;
+use verger_store::ThreadRow;
 use verger_wire::requests::{
-    McpServerToolCallParams, ThreadResumeParams, ThreadStartParams, TurnInterruptParams, TurnStartParams,
-    TurnSteerParams,
+    McpServerToolCallParams, ThreadForkParams, ThreadResumeParams, ThreadStartParams, TurnInterruptParams,
+    TurnStartParams, TurnSteerParams,
 };
 
-use super::StatusQuery;
+use super::{Change, Probed, StatusQuery};
 use crate::config::{Config, ConfigError};
+use crate::labels::Label;
 use crate::outbox::Outbox;
 use crate::replier::Replier;
+use crate::thread::PageQuery;
 
 /// One message.
 #[derive(Debug)]
@@ -41,6 +44,18 @@ pub(crate) enum ToHouse {
         folder: PathBuf,
         answer: Wanted,
     },
+    /// The store changed what is written on a thread without an owner, or would not.
+    Edited {
+        thread: ThreadId,
+        generation: Generation,
+        ticket: Ticket,
+        result: Result<Box<ThreadRow>, StoreFailure>,
+    },
+    /// A probe's helper was asked, or there was none.
+    Probed {
+        ticket: Ticket,
+        result: Probed,
+    },
     HelperReady {
         helper: HelperId,
         session: Session,
@@ -66,6 +81,13 @@ pub(crate) enum Request {
         limit: usize,
     },
     ServerStatus(StatusQuery),
+    /// `mcpServer/resource/read` without a thread.
+    Probe {
+        server: String,
+        uri: String,
+        /// Where the helper starts, if not where the daemon did.
+        folder: Option<PathBuf>,
+    },
     Ps,
 }
 
@@ -75,10 +97,22 @@ pub(crate) enum Asked {
     /// Under an id that is new.
     Start(ThreadId, Box<ThreadStartParams>),
     Resume(ThreadId, Box<ThreadResumeParams>),
+    Fork(Box<Fork>),
     Unsubscribe(ThreadId),
     Owner(ThreadId, OwnerRequest),
+    Edit(ThreadId, Change),
     End(ThreadId, Ending),
     Reload,
+    Probe,
+}
+
+/// `thread/fork`.
+#[derive(Debug)]
+pub(crate) struct Fork {
+    pub(crate) source: ThreadId,
+    /// Under an id that is new.
+    pub(crate) thread: ThreadId,
+    pub(crate) params: ThreadForkParams,
 }
 
 /// A request that the thread's owner answers.
@@ -96,6 +130,9 @@ pub(crate) enum OwnerRequest {
     Read {
         include_turns: bool,
     },
+    /// As `Read`.
+    Page(PageQuery),
+    Label(Label),
 }
 
 /// The way to the house.

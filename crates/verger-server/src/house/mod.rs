@@ -4,9 +4,11 @@
 //! (the store, a helper, a client) can hold up who comes and goes.
 
 mod answers;
+mod edits;
 mod helper;
 mod message;
 mod perform;
+mod probe;
 mod ps;
 mod status;
 
@@ -18,19 +20,23 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
-use verger_core::server::{Event, HelperState, Rules, Scope, Server, ServerName, StopHow};
+use verger_core::server::{Edit, Event, HelperState, Rules, Scope, Server, ServerName, StopHow};
 use verger_mcp::Session;
 use verger_reaper::Custody;
+use verger_store::ThreadRow;
 use verger_wire::RpcError;
+use verger_wire::requests::ThreadForkParams;
 
-pub(crate) use message::{Asked, HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+pub(crate) use edits::Change;
+pub(crate) use message::{Asked, Fork, HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+pub(crate) use probe::Probed;
 pub(crate) use status::StatusQuery;
 
 use crate::config::{Config, McpServer};
 use crate::meta::{Meta, Overrides};
 use crate::replier::Replier;
 use crate::shared::Shared;
-use crate::thread::{ThreadHandle, ToThread};
+use crate::thread::{Cut, Forking, Origin, ThreadHandle, ToThread};
 
 /// The task's state.
 pub(crate) struct House {
@@ -41,8 +47,14 @@ pub(crate) struct House {
     /// Requests that wait for an effect that names them.
     pending: HashMap<Ticket, Pending>,
     wanted: HashMap<Ticket, Wanted>,
-    /// New threads' facts, until their owner takes them.
-    fresh: HashMap<ThreadId, Box<Meta>>,
+    /// What new threads begin with, until their owner takes it.
+    fresh: HashMap<ThreadId, Origin>,
+    /// Rows as they were changed, until the client is answered.
+    edited: HashMap<Ticket, Box<ThreadRow>>,
+    /// Where helpers of probes start, by the id of their scope, until they do.
+    probe_folders: HashMap<ThreadId, PathBuf>,
+    /// What probes brought, until their helpers are gone.
+    probed: HashMap<Ticket, Probed>,
     threads: HashMap<Generation, ThreadHandle>,
     /// Where each thread's helpers start, as its owner last said.
     folders: HashMap<Generation, PathBuf>,
@@ -78,6 +90,9 @@ impl House {
             pending: HashMap::new(),
             wanted: HashMap::new(),
             fresh: HashMap::new(),
+            edited: HashMap::new(),
+            probe_folders: HashMap::new(),
+            probed: HashMap::new(),
             threads: HashMap::new(),
             folders: HashMap::new(),
             helpers: HashMap::new(),
@@ -155,6 +170,10 @@ impl House {
                 self.wanted.insert(ticket, answer);
                 self.decide(Event::HelperWanted { thread, generation, server, ticket });
             }
+            ToHouse::Edited { thread, generation, ticket, result } => {
+                self.edited(thread, generation, ticket, result);
+            }
+            ToHouse::Probed { ticket, result } => self.probed(ticket, result),
             ToHouse::HelperReady { helper, session } => {
                 if let Some(slot) = self.helpers.get_mut(&helper) {
                     slot.session = Some(session);
@@ -199,6 +218,9 @@ impl House {
             Request::LoadedList { cursor, limit } => return self.loaded_list(replier, cursor, limit),
             Request::ServerStatus(query) => return self.server_statuses(replier, query),
             Request::Ps => return self.ps(replier),
+            Request::Probe { server, uri, folder } => {
+                return self.probe(connection, replier, server, uri, folder);
+            }
             Request::Machine(request) => request,
         };
         let ticket = self.next_ticket();
@@ -212,8 +234,18 @@ impl House {
                 let ephemeral = params.ephemeral.unwrap_or(false);
                 let thread = *started;
                 let meta = Meta::new(thread, self.shared.clock.unix_sec(), ephemeral, over, &config);
-                self.fresh.insert(thread, Box::new(meta));
+                self.fresh.insert(thread, Origin::Fresh(Box::new(meta)));
                 Event::Start { ticket, connection, thread, ephemeral }
+            }
+            Asked::Fork(fork) => {
+                let over = Overrides::from(&fork.params);
+                if let Err((field, reason)) = over.check(&self.shared.config()) {
+                    return replier.refuse(&RpcError::invalid_params(field, reason));
+                }
+                let Fork { source, thread, params: ThreadForkParams { ephemeral, .. } } = **fork;
+                let forking = forking(fork, over, self.shared.clock.unix_sec());
+                self.fresh.insert(thread, Origin::Forked(Box::new(forking)));
+                Event::Fork { ticket, connection, source, thread, ephemeral }
             }
             Asked::Resume(thread, params) => {
                 let over = Overrides::from(&**params);
@@ -227,6 +259,15 @@ impl House {
                 let begins_turn = matches!(request, OwnerRequest::TurnStart(_) | OwnerRequest::TurnSteer(_));
                 Event::Request { ticket, connection, thread: *thread, begins_turn }
             }
+            Asked::Edit(thread, change) => {
+                let edit = match change {
+                    Change::Label(_) => Edit::Label,
+                    Change::Unarchive => Edit::Unarchive,
+                };
+                Event::Edit { ticket, connection, thread: *thread, edit }
+            }
+            // Asked by another way: a probe needs more than a verdict.
+            Asked::Probe => return,
             Asked::End(thread, ending) => Event::End { ticket, connection, thread: *thread, ending: *ending },
             // The machine is asked once the configuration has been read.
             Asked::Reload => return self.read_config(replier),
@@ -257,4 +298,15 @@ impl House {
             thread.send(ToThread::ConfigChanged).ok();
         }
     }
+}
+
+/// What a fork's owner has to do. Its source's owner is looked up when it begins.
+fn forking(fork: &Fork, over: Overrides, now: i64) -> Forking {
+    let ThreadForkParams { last_turn_id, before_turn_id, ephemeral, .. } = &fork.params;
+    let cut = match (last_turn_id, before_turn_id) {
+        (Some(turn), _) => Cut::After(turn.clone()),
+        (None, Some(turn)) => Cut::Before(turn.clone()),
+        (None, None) => Cut::Now,
+    };
+    Forking { source: fork.source, owner: None, cut, ephemeral: *ephemeral, over, now }
 }

@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use verger_core::ids::{Generation, HelperId, ThreadId, Ticket};
-use verger_core::server::{Effect, Ending, Event, News, Origin, Refusal, Scope, ServerName, StoreFailure};
-use verger_store::ChangeError;
+use verger_core::server::{Effect, Ending, Event, News, Origin, Refusal, Scope, ServerName};
 use verger_wire::types::ThreadStatus;
 use verger_wire::{Notification, ThreadIdNotification, ThreadStatusChangedNotification};
 
-use super::{Asked, HelperSlot, House, Pending, helper};
+use super::edits::failure;
+use super::{Asked, Change, HelperSlot, House, OwnerRequest, Pending, helper};
 use crate::meta::Overrides;
-use crate::thread::{self, Attach, Caller, ToThread};
+use crate::thread::{self, Attach, Caller, ToThread, TurnsQuery};
 
 impl House {
     pub(super) fn perform_all(&mut self) {
@@ -33,8 +33,10 @@ impl House {
                 let how = match request {
                     Asked::Resume(_, params) => Attach::Resume {
                         exclude_turns: params.exclude_turns,
+                        page: params.initial_turns_page.as_ref().map(TurnsQuery::new),
                         over: Box::new(Overrides::from(&*params)),
                     },
+                    Asked::Fork(fork) => Attach::Fork { exclude_turns: fork.params.exclude_turns },
                     _ => Attach::Start,
                 };
                 self.send(generation, ToThread::Attach { replier, how, subscription, replaces });
@@ -43,16 +45,21 @@ impl House {
                 self.send(generation, ToThread::Detach { subscription });
             }
             Effect::Forward { thread: _, generation, ticket } => {
-                let Some(Pending { replier, request: Asked::Owner(_, request) }) =
-                    self.pending.remove(&ticket)
-                else {
-                    return;
+                let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
+                let request = match request {
+                    Asked::Owner(_, request) => request,
+                    Asked::Edit(_, Change::Label(label)) => OwnerRequest::Label(label),
+                    // No other is forwarded; the replier says that the server failed.
+                    _ => return,
                 };
                 self.send(generation, ToThread::Request { ticket, replier, request });
             }
             Effect::Interrupt { thread: _, generation } => self.send(generation, ToThread::Interrupt),
             Effect::Stop { thread: _, generation } => self.send(generation, ToThread::Stop),
             Effect::Store { thread, generation, ending } => self.store(thread, generation, ending),
+            Effect::Edit { thread, generation, ticket, edit: _ } => {
+                self.begin_edit(thread, generation, ticket)
+            }
             Effect::StartHelper { helper, scope, server } => self.start_helper(helper, scope, server),
             Effect::StopHelper { helper, how } => {
                 if let Some(slot) = self.helpers.get(&helper) {
@@ -74,8 +81,12 @@ impl House {
 
     fn open(&mut self, thread: ThreadId, generation: Generation, origin: Origin) {
         let origin = match (origin, self.fresh.remove(&thread)) {
-            (Origin::Fresh { .. }, Some(meta)) => thread::Origin::Fresh(meta),
-            _ => thread::Origin::Saved,
+            (Origin::Forked { source, .. }, Some(thread::Origin::Forked(mut forking))) => {
+                let owner = self.core.owner_of(source);
+                forking.owner = owner.and_then(|generation| self.threads.get(&generation).cloned());
+                thread::Origin::Forked(forking)
+            }
+            (_, fresh) => fresh.unwrap_or(thread::Origin::Saved),
         };
         let (handle, inbox) = mpsc::unbounded_channel();
         self.threads.insert(generation, handle);
@@ -93,15 +104,10 @@ impl House {
         let (store, handle) = (self.shared.store.clone(), self.handle.clone());
         self.tasks.spawn(async move {
             let done = match ending {
-                Ending::Archive => store.set_archived(thread, true, Some(generation)).await,
+                Ending::Archive => store.set_archived(thread, true, Some(generation)).await.map(drop),
                 Ending::Delete => store.delete(thread, Some(generation)).await,
             };
-            let result = done.map_err(|error| match error {
-                ChangeError::NotFound(_) => StoreFailure::NotFound,
-                ChangeError::Owned { pid, .. } => StoreFailure::Owned { pid },
-                ChangeError::Store(error) => StoreFailure::Failed(error.to_string()),
-            });
-            handle.tell(Event::Stored { thread, generation, result });
+            handle.tell(Event::Stored { thread, generation, result: done.map_err(failure) });
         });
     }
 
@@ -116,7 +122,11 @@ impl House {
             id,
             scope,
             server: server.clone(),
-            cwd: self.folders.get(&scope.generation).cloned(),
+            cwd: self
+                .folders
+                .get(&scope.generation)
+                .cloned()
+                .or_else(|| self.probe_folders.remove(&scope.thread)),
             custody: Arc::clone(&custody),
             stop: stopped,
         };
@@ -138,7 +148,7 @@ impl House {
                     "an earlier helper of it could not be proven gone; see `verger ps`".to_owned()
                 }
                 Refusal::ShuttingDown => "the server is shutting down".to_owned(),
-                _ => "its thread was closed".to_owned(),
+                _ => "it is not wanted any more: its thread was closed or its client went".to_owned(),
             }),
         };
         // Whoever wanted it may have given up.
@@ -156,6 +166,7 @@ impl House {
             }
             News::Closed => Notification::ThreadClosed(named),
             News::Archived => Notification::ThreadArchived(named),
+            News::Unarchived => Notification::ThreadUnarchived(named),
             News::Deleted => Notification::ThreadDeleted(named),
         });
     }

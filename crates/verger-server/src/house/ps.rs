@@ -19,7 +19,8 @@ impl House {
         let helpers = self.core.helpers().map(|(id, scope, server, state)| {
             let custody = self.helpers.get(&id).and_then(|slot| slot.custody.get());
             let info = infos.iter().find(|info| custody.is_some_and(|custody| custody.id() == info.id));
-            (id.0, scope.thread.to_string(), server.to_string(), state, info.cloned())
+            let of = if self.core.is_probe(scope) { "probe".to_owned() } else { scope.thread.to_string() };
+            (id.0, of, server.to_string(), state, info.cloned())
         });
         let helpers: Vec<_> = helpers.collect();
         let connections = u64::try_from(self.core.connections()).unwrap_or(u64::MAX);

@@ -1,6 +1,7 @@
 //! `mcpServerStatus/list`: the configured servers, and how each stands for one thread. Asking starts nothing.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use verger_core::ids::ThreadId;
 use verger_core::server::{HelperState, ServerName};
 use verger_mcp::{Session, Tool};
 use verger_wire::RpcError;
-use verger_wire::requests::{ListMcpServerStatusResponse, McpServerStatusDetail};
+use verger_wire::requests::{ListMcpServerStatusParams, ListMcpServerStatusResponse, McpServerStatusDetail};
 use verger_wire::types::{McpAuthStatus, McpServerConnectionStatus, McpServerStatus};
 
 use super::House;
+use crate::listing;
 use crate::replier::Replier;
 
 /// How long a helper may take to list its resources.
@@ -24,6 +26,30 @@ pub(crate) struct StatusQuery {
     pub(crate) thread: Option<ThreadId>,
     pub(crate) server: Option<String>,
     pub(crate) detail: McpServerStatusDetail,
+    /// Servers up to and with this name are passed over.
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
+}
+
+/// What a cursor begins with; the name of the last server of its page follows. So a page goes on where the last one
+/// ended, whatever a reload did to the servers in between.
+const CURSOR: &str = "after:";
+
+impl StatusQuery {
+    pub(crate) fn new(params: ListMcpServerStatusParams) -> Result<Self, RpcError> {
+        let thread = params.thread_id.as_deref().map(ThreadId::from_str).transpose();
+        let after = params.cursor.as_deref().map(|cursor| {
+            let name = cursor.strip_prefix(CURSOR).map(str::to_owned);
+            name.ok_or_else(|| RpcError::invalid_cursor(cursor))
+        });
+        Ok(Self {
+            thread: thread.map_err(RpcError::invalid_thread_id)?,
+            server: params.server_name,
+            detail: params.detail.unwrap_or_default(),
+            after: after.transpose()?,
+            limit: params.limit.map_or(usize::MAX, |limit| listing::limit(Some(limit))),
+        })
+    }
 }
 
 impl House {
@@ -35,8 +61,10 @@ impl House {
         }
         let config = self.shared.config();
         let asked = |name: &ServerName| query.server.as_deref().is_none_or(|wanted| *name.0 == *wanted);
-        let servers = config.mcp_servers.iter().filter(|(name, _)| asked(name));
-        let rows = servers.map(|(name, definition)| {
+        let beyond = |name: &ServerName| query.after.as_deref().is_none_or(|after| *name.0 > *after);
+        let mut servers =
+            config.mcp_servers.iter().filter(|(name, _)| asked(name) && beyond(name)).peekable();
+        let rows = servers.by_ref().take(query.limit).map(|(name, definition)| {
             let helper = query.thread.and_then(|thread| self.helper_of(thread, name));
             let status = query.thread.map(|_| match helper {
                 _ if !definition.enabled => McpServerConnectionStatus::Disabled,
@@ -52,6 +80,8 @@ impl House {
             (name.to_string(), status, session, tools)
         });
         let rows: Vec<_> = rows.collect();
+        let last = rows.last().filter(|_| servers.peek().is_some());
+        let next_cursor = last.map(|(name, ..)| format!("{CURSOR}{name}"));
         let with_resources = query.detail == McpServerStatusDetail::Full;
         self.tasks.spawn(async move {
             let rows = rows.into_iter().map(|(name, status, session, tools)| async move {
@@ -67,7 +97,7 @@ impl House {
                 row
             });
             let data = futures_util::future::join_all(rows).await;
-            replier.ok(&ListMcpServerStatusResponse { data, next_cursor: None });
+            replier.ok(&ListMcpServerStatusResponse { data, next_cursor });
         });
     }
 

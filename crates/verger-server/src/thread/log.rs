@@ -2,13 +2,10 @@
 
 use verger_core::ids::{Generation, Seq, ThreadId};
 use verger_core::thread::Record;
-use verger_store::{Append, Store, ThreadPatch};
+use verger_store::{Append, ChangeError, Labels, Store, ThreadPatch};
 
+use super::walk::Walk;
 use crate::meta::Meta;
-
-/// A page of records when a log is read.
-const PAGE: usize = 1000;
-const PAGE_BYTES: usize = 8 << 20;
 
 /// One thread's log under its current owner.
 #[derive(Debug)]
@@ -28,8 +25,14 @@ impl Log {
         Self { place: Place::Stored { store, thread, generation }, head }
     }
 
-    pub(super) fn in_memory() -> Self {
-        Self { place: Place::Memory(Vec::new()), head: Seq(0) }
+    pub(super) fn in_memory(records: Vec<Record>) -> Self {
+        let head = Seq(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        Self { place: Place::Memory(records), head }
+    }
+
+    /// The last record's number.
+    pub(super) fn head(&self) -> Seq {
+        self.head
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,15 +50,17 @@ impl Log {
             }
             Place::Stored { store, thread, generation } => {
                 let create = (self.head == Seq(0)).then(|| meta.to_new_thread());
+                let (updated_at, recency_at) = (Some(meta.updated_at), Some(meta.recency_at));
                 let patch = match create {
-                    Some(_) => ThreadPatch::default(),
+                    Some(_) => ThreadPatch { updated_at, recency_at, ..ThreadPatch::default() },
                     None => ThreadPatch {
-                        updated_at: Some(meta.updated_at),
+                        updated_at,
+                        recency_at,
                         cwd: Some(meta.cwd.clone()),
                         model: Some(meta.model.clone()),
                         model_provider: Some(meta.model_provider.clone()),
+                        preview: None,
                         settings: Some(meta.settings_json()),
-                        ..ThreadPatch::default()
                     },
                 };
                 let records = records.iter();
@@ -80,8 +85,27 @@ impl Log {
     pub(super) fn until_now(&self) -> UntilNow {
         match &self.place {
             Place::Memory(kept) => UntilNow::Memory(kept.clone()),
-            Place::Stored { .. } if self.is_empty() => UntilNow::Memory(Vec::new()),
-            Place::Stored { store, thread, .. } => UntilNow::Stored(store.clone(), *thread, self.head),
+            Place::Stored { .. } => self.walk().map_or(UntilNow::Memory(Vec::new()), UntilNow::Stored),
+        }
+    }
+
+    /// The stored log up to now; nothing if it is not stored.
+    pub(super) fn walk(&self) -> Option<Walk> {
+        match &self.place {
+            Place::Stored { store, thread, .. } if !self.is_empty() => {
+                Some(Walk { store: store.clone(), thread: *thread, head: self.head })
+            }
+            _ => None,
+        }
+    }
+
+    /// Changes what is written on the thread, where it is stored.
+    pub(super) async fn relabel(&self, labels: Labels) -> Result<(), ChangeError> {
+        match &self.place {
+            Place::Stored { store, thread, generation } if !self.is_empty() => {
+                store.relabel(*thread, labels, Some(*generation)).await.map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -101,7 +125,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) enum UntilNow {
     Memory(Vec<Record>),
-    Stored(Store, ThreadId, Seq),
+    Stored(Walk),
 }
 
 impl UntilNow {
@@ -109,26 +133,7 @@ impl UntilNow {
     pub(super) async fn read(self) -> Result<Vec<Record>, String> {
         match self {
             Self::Memory(kept) => Ok(kept),
-            Self::Stored(store, thread, head) => read_stored(&store, thread, head).await,
+            Self::Stored(walk) => walk.all().await.map_err(|error| error.to_string()),
         }
     }
-}
-
-/// Reads a stored log up to `head`.
-pub(crate) async fn read_stored(store: &Store, thread: ThreadId, head: Seq) -> Result<Vec<Record>, String> {
-    let mut records = Vec::new();
-    let mut after = Seq(0);
-    while after < head {
-        let page = store.read_upto(thread, after, head, PAGE, PAGE_BYTES).await.map_err(|e| e.to_string())?;
-        let Some(last) = page.last() else {
-            return Err(format!("thread {thread}: its log ends at {after}, not at {head}"));
-        };
-        after = last.seq;
-        for stored in &page {
-            records.push(
-                Record::decode(stored.kind, &stored.body).map_err(|e| format!("thread {thread}: {e}"))?,
-            );
-        }
-    }
-    Ok(records)
 }

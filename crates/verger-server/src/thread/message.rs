@@ -1,9 +1,11 @@
 //! What reaches a thread's owner.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use verger_core::ids::{SubscriptionId, Ticket};
 use verger_wire::Notification;
 
+use super::forking::Seed;
+use super::pages::TurnsQuery;
 use crate::house::OwnerRequest;
 use crate::meta::Overrides;
 use crate::replier::Replier;
@@ -28,6 +30,9 @@ pub(crate) enum ToThread {
     },
     /// The orphan rules, an archive or the shutdown: end the active turn, if there is one.
     Interrupt,
+    /// A fork of this thread begins: what it takes along, nothing if it must not. Asked by the fork's owner, which goes
+    /// to the store if nobody answers.
+    Seed(oneshot::Sender<Option<Box<Seed>>>),
     /// Tell the subscribers.
     Notify(Box<Notification>),
     /// Servers that start with their thread may be new.
@@ -39,7 +44,8 @@ pub(crate) enum ToThread {
 #[derive(Debug)]
 pub(crate) enum Attach {
     Start,
-    Resume { exclude_turns: bool, over: Box<Overrides> },
+    Fork { exclude_turns: bool },
+    Resume { exclude_turns: bool, page: Option<TurnsQuery>, over: Box<Overrides> },
 }
 
 /// The way to one thread's owner.

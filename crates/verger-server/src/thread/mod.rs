@@ -4,15 +4,22 @@
 //! out the effects in order; nothing else happens to the thread meanwhile. It holds no lock and no queue of its own: the
 //! model's stream is pulled, so that a thread that is busy slows its own model and nobody else.
 
+mod attach;
 mod context;
+mod cursor;
+mod forking;
 mod log;
 mod message;
 mod model_call;
 mod owner;
+mod pages;
 mod tools;
 mod turns;
+mod walk;
 
-pub(crate) use log::read_stored;
+pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};
-pub(crate) use tools::Caller;
+pub(crate) use pages::{PageQuery, Picture, TurnsQuery};
+pub(crate) use tools::{Caller, read_resource};
+pub(crate) use walk::Walk;

@@ -9,16 +9,18 @@ use tokio::task::JoinSet;
 use verger_core::ids::{Seq, SubscriptionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Says, Thread, ToolOutcome, turns};
-use verger_store::ClaimError;
-use verger_wire::requests::{ThreadReadResponse, ThreadResumeResponse};
+use verger_wire::RpcError;
+use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
-use verger_wire::{Notification, RpcError, ThreadStartedNotification};
 
+use super::forking::{Forking, Seed, unclaimed};
 use super::log::Log;
-use super::message::{Attach, ToThread};
+use super::message::ToThread;
 use super::model_call::{self, Saying};
+use super::pages::{PageQuery, Picture};
 use super::tools::Caller;
 use crate::house::OwnerRequest;
+use crate::labels::{self, Label};
 use crate::meta::{Meta, Overrides};
 use crate::outbox;
 use crate::replier::Replier;
@@ -28,6 +30,8 @@ use crate::replier::Replier;
 pub(crate) enum Origin {
     /// `thread/start`.
     Fresh(Box<Meta>),
+    /// `thread/fork`.
+    Forked(Box<Forking>),
     /// The store.
     Saved,
 }
@@ -60,10 +64,14 @@ pub(super) struct Owner {
 pub(crate) async fn run(caller: Caller, origin: Origin, mut inbox: mpsc::UnboundedReceiver<ToThread>) {
     let (thread, generation) = (caller.thread, caller.generation);
     let house = caller.house.clone();
+    let is_fork = matches!(origin, Origin::Forked(_));
     let owner = Owner::open(caller, origin).await;
     let result = owner.as_ref().map(|_| ()).map_err(Clone::clone);
     house.tell(server::Event::Opened { thread, generation, result });
     let Ok(mut owner) = owner else { return };
+    if is_fork && !owner.log.is_empty() {
+        owner.materialized();
+    }
     owner.start_eager();
     owner.serve(&mut inbox).await;
     owner.end().await;
@@ -78,17 +86,13 @@ impl Owner {
         let (thread, generation) = (caller.thread, caller.generation);
         let store = caller.shared.store.clone();
         let (meta, log) = match origin {
-            Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory()),
+            Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory(Vec::new())),
             Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation, Seq(0))),
             Origin::Saved => {
-                let row = store.claim(thread, generation).await.map_err(|error| match error {
-                    ClaimError::NotFound(_) => server::OpenError::NotFound,
-                    ClaimError::Archived(_) => server::OpenError::Archived,
-                    ClaimError::Owned { pid, .. } => server::OpenError::Owned { pid },
-                    ClaimError::Store(error) => server::OpenError::Failed(error.to_string()),
-                })?;
+                let row = store.claim(thread, generation).await.map_err(unclaimed)?;
                 (Meta::from_row(&row), Log::stored(store, thread, generation, row.head))
             }
+            Origin::Forked(forking) => forking.begin(store, thread, generation).await?,
         };
         caller.folder = PathBuf::from(&meta.cwd);
         let machine = Thread::new(thread);
@@ -152,49 +156,12 @@ impl Owner {
             }
             ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
+            // A fork that was given up meanwhile needs no answer.
+            ToThread::Seed(answer) => drop(answer.send(self.seed())),
             ToThread::Notify(notification) => self.notify(&notification),
             ToThread::ConfigChanged => self.start_eager(),
             ToThread::Stop => {}
         }
-    }
-
-    /// Answers with the thread as it is and subscribes: nothing happens to the thread in between (K5).
-    async fn attach(&mut self, replier: Replier, how: Attach, subscription: SubscriptionId) {
-        let outbox = replier.outbox().clone();
-        match how {
-            Attach::Start => {
-                replier.ok(&self.meta.to_response(self.machine.status(), Vec::new()));
-                let thread = Box::new(self.meta.to_wire(self.machine.status(), Vec::new()));
-                self.caller
-                    .shared
-                    .announce(&Notification::ThreadStarted(ThreadStartedNotification { thread }));
-            }
-            Attach::Resume { exclude_turns, over } => {
-                let turns = match self.turns().await {
-                    _ if exclude_turns => Vec::new(),
-                    Ok(turns) => turns,
-                    Err(message) => {
-                        replier.refuse(&RpcError::internal(message));
-                        let (thread, generation) = (self.caller.thread, self.caller.generation);
-                        let failed = server::Event::AttachFailed { thread, generation, subscription };
-                        return self.caller.house.tell(failed);
-                    }
-                };
-                // Who joins others does not change how they run.
-                if self.subscribers.is_empty() {
-                    self.apply(*over);
-                }
-                let started = self.meta.to_response(self.machine.status(), turns);
-                replier.ok(&ThreadResumeResponse {
-                    started,
-                    turns_backwards_cursor: None,
-                    items_backwards_cursor: None,
-                    subscription_id: Some(subscription.to_string()),
-                    replay: None,
-                });
-            }
-        }
-        self.subscribers.insert(subscription, outbox);
     }
 
     /// Sets what a request asks for; it holds from now on.
@@ -249,13 +216,54 @@ impl Owner {
                 self.errands.spawn(async move { replier.with(caller.read_resource(&server, &uri).await) });
             }
             OwnerRequest::Read { include_turns } => self.read(replier, include_turns),
+            OwnerRequest::Page(query) => self.page(replier, query),
+            OwnerRequest::Label(label) => self.label(replier, &label).await,
         }
+    }
+
+    /// What a fork takes along; nothing of a thread that is kept nowhere.
+    fn seed(&self) -> Option<Box<Seed>> {
+        let active = self.machine.active_turn().map(|turn| turn.id.clone());
+        let seed = || Box::new(Seed { meta: self.meta.clone(), head: self.log.head(), active });
+        (!self.meta.ephemeral).then(seed)
+    }
+
+    /// `thread/name/set`, `thread/metadata/update`.
+    async fn label(&mut self, replier: Replier, label: &Label) {
+        if self.meta.ephemeral {
+            return replier.refuse(&RpcError::ephemeral_without_metadata(self.meta.id));
+        }
+        let mut meta = self.meta.clone();
+        match self.log.relabel(label.apply(&mut meta)).await {
+            Ok(()) => {
+                self.meta = meta;
+                label.answer(&self.caller.shared, replier, &self.meta, self.machine.status());
+            }
+            Err(error) => replier.refuse(&labels::refusal(error)),
+        }
+    }
+
+    /// The thread as it is stored and as it stands; nothing if it is not stored.
+    pub(super) fn picture(&self) -> Option<Picture> {
+        let walk = self.log.walk()?;
+        Some(Picture { walk, active: self.machine.active_turn().cloned() })
+    }
+
+    /// `thread/turns/list`, `thread/items/list`: drawn beside the owner, as [`Self::read`] does.
+    fn page(&mut self, replier: Replier, query: PageQuery) {
+        if self.meta.ephemeral {
+            return replier.refuse(&RpcError::ephemeral_without(query.method()));
+        }
+        let Some(picture) = self.picture() else {
+            return replier.refuse(&RpcError::not_materialized(self.meta.id, query.method()));
+        };
+        self.errands.spawn(async move { picture.answer(replier, query).await });
     }
 
     /// `thread/read`: a picture of this moment, drawn beside the owner, so that a long one holds up nobody.
     fn read(&mut self, replier: Replier, include_turns: bool) {
         if include_turns && self.meta.ephemeral {
-            return replier.refuse(&RpcError::ephemeral_without_turns());
+            return replier.refuse(&RpcError::ephemeral_without("includeTurns"));
         }
         if include_turns && self.log.is_empty() {
             return replier.refuse(&RpcError::not_materialized(self.meta.id, "includeTurns"));

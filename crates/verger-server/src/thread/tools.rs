@@ -86,9 +86,7 @@ impl Caller {
         let (name, definition) = self.definition(server)?;
         let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
         let session = self.session(&name).await.map_err(failed)?;
-        let result = session.read_resource(uri, definition.tool_timeout()).await;
-        let result = result.map_err(|error| failed(error.to_string()))?;
-        serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
+        read_resource(&session, server, uri, definition.tool_timeout()).await
     }
 
     /// A call that the model asked for. The error is for the model and for people.
@@ -131,6 +129,18 @@ impl Caller {
         let lists = futures_util::future::join_all(lists).await;
         lists.iter().flat_map(|(name, tools)| tools.iter().map(|tool| spec(name, tool))).collect()
     }
+}
+
+/// Reads a resource of a helper that runs.
+pub(crate) async fn read_resource(
+    session: &Session,
+    server: &str,
+    uri: &str,
+    limit: Duration,
+) -> Result<McpResourceReadResponse, RpcError> {
+    let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
+    let result = session.read_resource(uri, limit).await.map_err(|error| failed(error.to_string()))?;
+    serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
 }
 
 /// Whether a tool may run without asking anyone.

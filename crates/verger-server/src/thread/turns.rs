@@ -58,7 +58,7 @@ impl Owner {
         if self.meta.preview.is_empty() {
             self.meta.preview = preview(&input);
         }
-        self.meta.updated_at = self.caller.shared.clock.unix_sec();
+        self.meta.recency_at = self.caller.shared.clock.unix_sec();
         self.tickets.insert(ticket, asker);
         let turn = TurnId(Uuid::now_v7());
         self.handle(Event::Begin { ticket, turn, input, client_id }).await;
@@ -77,6 +77,7 @@ impl Owner {
         match effect {
             Effect::Append(records) => {
                 let was_empty = self.log.is_empty();
+                self.meta.updated_at = self.caller.shared.clock.unix_sec();
                 match self.log.append(records, &self.meta).await {
                     Ok(()) if was_empty => self.materialized(),
                     Ok(()) => {}
@@ -127,7 +128,7 @@ impl Owner {
         }
     }
 
-    fn materialized(&self) {
+    pub(super) fn materialized(&self) {
         let (thread, generation) = (self.caller.thread, self.caller.generation);
         if !self.meta.ephemeral {
             self.caller.house.tell(server::Event::Materialized { thread, generation });

@@ -24,6 +24,18 @@ async fn a_thread_has_one_owner_and_a_kill_frees_it() {
     for method in ["thread/archive", "thread/delete"] {
         assert_eq!(theirs.refused(method, named.clone()).await.1, refusal, "{method}");
     }
+    let mut labelled = named.clone();
+    labelled["name"] = json!("n");
+    labelled["gitInfo"] = json!({ "sha": "s" });
+    for method in ["thread/name/set", "thread/metadata/update"] {
+        assert_eq!(theirs.refused(method, labelled.clone()).await.1, refusal, "{method}");
+    }
+    let forked = theirs.call("thread/fork", named.clone()).await;
+    assert_eq!(forked["thread"]["turns"].as_array().map(Vec::len), Some(1), "to fork is to read");
+    let forked = forked["thread"]["id"].as_str().expect("an id");
+    let said = (-32600, format!("cannot delete thread {thread}: forked history still references it"));
+    assert_eq!(mine.refused("thread/delete", named.clone()).await, said, "which the first one respects");
+    theirs.call("thread/delete", json!({ "threadId": forked })).await;
     let elsewhere = crate::stage::thread(&theirs, &stage.home).await;
     assert_eq!(turn(&theirs, &elsewhere, "hi").await["status"], "completed", "the second serves too");
     assert_eq!(loaded(&theirs).await, [elsewhere.as_str()], "each has its own");

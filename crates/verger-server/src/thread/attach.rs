@@ -1,0 +1,102 @@
+//! How a client begins to follow a thread: an answer that shows the thread as it is, and everything after it (K5).
+
+use verger_core::ids::SubscriptionId;
+use verger_core::server;
+use verger_wire::requests::{ThreadResumeResponse, ThreadTurnsListResponse};
+use verger_wire::types::Turn;
+use verger_wire::{Notification, RpcError, ThreadStartedNotification};
+
+use super::message::Attach;
+use super::owner::Owner;
+use super::pages::{Picture, TurnsQuery};
+use super::walk::WalkError;
+use crate::replier::Replier;
+
+/// What a resume shows of a thread beside its turns.
+#[derive(Default)]
+struct Pages {
+    first: Option<ThreadTurnsListResponse>,
+    /// Cursors to the newest turn and the newest item.
+    newest: [Option<String>; 2],
+}
+
+impl Pages {
+    /// What is in no store has none, but an empty one for who asked.
+    async fn of(picture: Option<Picture>, wanted: Option<TurnsQuery>) -> Result<Self, WalkError> {
+        let Some(picture) = picture else {
+            return Ok(Self { first: wanted.map(|_| ThreadTurnsListResponse::default()), ..Self::default() });
+        };
+        let first = match wanted {
+            Some(query) => Some(picture.turns(&query).await?),
+            None => None,
+        };
+        Ok(Self { first, newest: picture.newest().await? })
+    }
+}
+
+impl Owner {
+    /// Answers with the thread as it is and subscribes: nothing happens to the thread in between.
+    pub(super) async fn attach(&mut self, replier: Replier, how: Attach, subscription: SubscriptionId) {
+        let outbox = replier.outbox().clone();
+        match self.shown(&how).await {
+            Ok((turns, pages)) => self.welcome(replier, how, subscription, turns, pages),
+            Err(message) => {
+                replier.refuse(&RpcError::internal(message));
+                let (thread, generation) = (self.caller.thread, self.caller.generation);
+                let failed = server::Event::AttachFailed { thread, generation, subscription };
+                return self.caller.house.tell(failed);
+            }
+        }
+        self.subscribers.insert(subscription, outbox);
+    }
+
+    /// What the answer shows of the thread's history. The error is for people.
+    fn shown(
+        &self,
+        how: &Attach,
+    ) -> impl Future<Output = Result<(Vec<Turn>, Pages), String>> + Send + 'static {
+        let (exclude_turns, resumes, page) = match how {
+            Attach::Start => (true, false, None),
+            Attach::Fork { exclude_turns } => (*exclude_turns, false, None),
+            Attach::Resume { exclude_turns, page, .. } => (*exclude_turns, true, *page),
+        };
+        let turns = (!exclude_turns).then(|| self.turns());
+        let picture = self.picture().filter(|_| resumes);
+        async move {
+            let turns = match turns {
+                Some(turns) => turns.await?,
+                None => Vec::new(),
+            };
+            let pages = Pages::of(picture, page).await.map_err(|error| error.to_string())?;
+            Ok((turns, pages))
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        replier: Replier,
+        how: Attach,
+        subscription: SubscriptionId,
+        turns: Vec<Turn>,
+        pages: Pages,
+    ) {
+        if let Attach::Resume { over, .. } = how {
+            // Who joins others does not change how they run.
+            if self.subscribers.is_empty() {
+                self.apply(*over);
+            }
+            let Pages { first, newest: [turns_backwards_cursor, items_backwards_cursor] } = pages;
+            return replier.ok(&ThreadResumeResponse {
+                started: self.meta.to_response(self.machine.status(), turns),
+                initial_turns_page: first,
+                turns_backwards_cursor,
+                items_backwards_cursor,
+                subscription_id: Some(subscription.to_string()),
+                replay: None,
+            });
+        }
+        replier.ok(&self.meta.to_response(self.machine.status(), turns));
+        let thread = Box::new(self.meta.to_wire(self.machine.status(), Vec::new()));
+        self.caller.shared.announce(&Notification::ThreadStarted(ThreadStartedNotification { thread }));
+    }
+}
