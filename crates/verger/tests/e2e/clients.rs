@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt;
-use serde_json::json;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message;
+use verger_testkit::Client;
 
 use crate::stage::{Stage, ended, loaded, resume, say, turn};
 
@@ -70,5 +72,48 @@ async fn a_client_that_takes_no_answers_is_not_heard_until_it_does() {
     let grown = after.saturating_sub(before) / 1_000_000;
     assert!(grown < 100, "{grown} MB for one client that reads nothing");
     drop((client, deaf));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_takes_nothing_is_cut_with_4408_and_can_come_back() {
+    let stage = Stage::bare();
+    let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
+    let client = Client::open_with(&stage.daemon.url(), "client", quiet).await;
+    let thread = stage.saved(&client).await;
+    // A kernel that keeps little for the client, so that what it does not take stays with the server.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
+    let address = stage.daemon.address().parse().expect("an address");
+    let stream = socket.connect(address).await.expect("the server listens");
+    let (mut slow, _) =
+        tokio_tungstenite::client_async(stage.daemon.url(), stream).await.expect("an upgrade");
+    let hello = json!({ "clientInfo": { "name": "slow", "version": "0" } });
+    for request in [
+        json!({ "id": 0, "method": "initialize", "params": hello }),
+        json!({ "id": 1, "method": "thread/resume", "params": { "threadId": thread, "excludeTurns": true } }),
+    ] {
+        slow.send(Message::text(request.to_string())).await.expect("the server listens");
+    }
+    let answers = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|message| message["id"] == 1);
+    while let Some(Ok(Message::Text(text))) = slow.next().await {
+        if answers(&text) {
+            break;
+        }
+    }
+    // From here on it takes nothing: more than may wait, for longer than the server is patient.
+    let done = turn(&client, &thread, "STREAM n=110 size=131072 delay_ms=45").await;
+    assert_eq!(done["status"], "completed", "nobody else waits for it");
+    let closed = loop {
+        match slow.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => break (u16::from(frame.code), frame.reason.to_string()),
+            Some(Ok(_)) => {}
+            end => panic!("cut without a close frame: {end:?}"),
+        }
+    };
+    assert_eq!(closed, (4408, "slow_consumer".to_owned()));
+    let again = stage.client("slow").await;
+    assert_eq!(resume(&again, &thread).await["thread"]["turns"].as_array().map(Vec::len), Some(2));
+    drop((client, again));
     stage.finish();
 }

@@ -6,6 +6,7 @@
 mod clients;
 mod close;
 mod config;
+mod errors;
 mod forks;
 mod helper_faults;
 mod helper_life;
