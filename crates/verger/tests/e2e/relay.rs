@@ -1,4 +1,5 @@
 //! `app-server` on stdio in a home with a daemon: the client is the daemon's, as if it had been started by it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use serde_json::{Value, json};
 use verger_testkit::{Client, Daemon, Home, Launch, LeakGuard};

@@ -1,4 +1,5 @@
 //! One client on stdin and stdout: served until it leaves, and nothing is left of it then.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use serde_json::{Value, json};
 use verger_testkit::{Client, Daemon, Home, Launch, LeakGuard};
