@@ -46,6 +46,11 @@ impl House {
         self.target.join("npm")
     }
 
+    /// The folder whose `node_modules` holds the peer.
+    pub(crate) fn npm_peer(&self) -> PathBuf {
+        self.target.join("npm-peer")
+    }
+
     /// Scripts that judge any such server from outside; they live beside the project, where there are any.
     pub(crate) fn acceptance_scripts(&self) -> Option<PathBuf> {
         let scripts = self.root.parent()?.join("shared/acceptance");

@@ -7,6 +7,7 @@ mod bench;
 mod checks;
 mod error;
 mod house;
+mod peer;
 mod real_servers;
 mod report;
 mod run;

@@ -3,22 +3,24 @@
 use crate::error::Error;
 use crate::house::House;
 use crate::report::{Outcome, Report};
-use crate::{acceptance, checks, real_servers, rust_tests, tools};
+use crate::{acceptance, checks, peer, real_servers, rust_tests, tools};
 
 type Work = fn(&House) -> Result<Outcome, Error>;
 
 /// Name and work of each step, in the order in which they run.
-const STEPS: [(&str, Work); 17] = [
+const STEPS: [(&str, Work); 19] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
     ("get-npm", tools::npm),
+    ("get-peer", tools::peer),
     ("clippy", checks::clippy),
     ("deny", checks::deny),
     ("build", rust_tests::build),
     ("tests", rust_tests::tests),
     ("doctests", rust_tests::doctests),
     ("real-servers", real_servers::tests),
+    ("peer-schema", peer::schema),
     ("acceptance-build", acceptance::build),
     ("switch-stdlib-eager", |house| acceptance::switch(house, "stdlib", "eager")),
     ("switch-stdlib-lazy", |house| acceptance::switch(house, "stdlib", "lazy")),

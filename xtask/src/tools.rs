@@ -13,6 +13,8 @@ use crate::run::{cargo, is_there, program, run};
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 /// The protocol's own example server, as most people start theirs: through npx.
 pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
+/// The peer: the program whose protocol Verger speaks, in the version that docs/peer-differences.toml is about.
+const PEER: &str = "@openai/codex@0.169.0";
 const REQUIREMENTS: &str = "xtask/python-requirements.txt";
 /// What was fetched into a folder, in words that change with what is wanted.
 const NOTE: &str = "fetched.txt";
@@ -77,28 +79,43 @@ fn requirements(house: &House) -> Result<String, Error> {
 
 /// server-everything, with everything it is made of.
 pub(crate) fn npm(house: &House) -> Result<Outcome, Error> {
-    if has_npm(house)? {
+    install(house, "npm", EVERYTHING)
+}
+
+/// Whether it is there, in the version asked for today.
+pub(crate) fn has_npm(house: &House) -> Result<bool, Error> {
+    is_noted(&house.npm(), EVERYTHING)
+}
+
+/// The peer's program, some hundreds of megabytes.
+pub(crate) fn peer(house: &House) -> Result<Outcome, Error> {
+    install(house, "npm-peer", PEER)
+}
+
+/// Whether it is there, in the version asked for today.
+pub(crate) fn has_peer(house: &House) -> Result<bool, Error> {
+    is_noted(&house.npm_peer(), PEER)
+}
+
+/// An npm package and all that it needs, in a folder of this name below `target`.
+fn install(house: &House, folder: &str, package: &str) -> Result<Outcome, Error> {
+    if is_noted(&house.target.join(folder), package)? {
         return Ok(Outcome::passed());
     }
     if !is_there(house, "npm") || !is_there(house, "npx") {
         return Ok(Outcome::Skipped("no npm and npx on PATH".into()));
     }
-    let made = house.fresh("npm").and_then(|folder| {
+    let made = house.fresh(folder).and_then(|folder| {
         run(program(house, "npm")
             .args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"])
             .arg("--prefix")
             .arg(&folder)
             .arg("--cache")
             .arg(house.target.join("npm-cache"))
-            .arg(EVERYTHING))?;
-        note(&folder, EVERYTHING)
+            .arg(package))?;
+        note(&folder, package)
     });
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
-}
-
-/// Whether it is there, in the version asked for today.
-pub(crate) fn has_npm(house: &House) -> Result<bool, Error> {
-    is_noted(&house.npm(), EVERYTHING)
 }
 
 /// Written last, so that a fetch that broke off half-way does not count as done.

@@ -1,0 +1,73 @@
+//! The peer as judge: what Verger says, held against the schema of the program whose protocol it speaks.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::house::House;
+use crate::report::Outcome;
+use crate::run::{cargo, program, run};
+use crate::tools::{has_nextest, has_peer, has_python};
+
+/// The judges' scripts.
+const SCRIPTS: &str = "tests/peer";
+/// Where Verger differs on purpose.
+const DIFFERENCES: &str = "docs/peer-differences.toml";
+
+/// Runs the end-to-end tests with all that travels recorded, and holds every message against the peer's JSON Schema.
+pub(crate) fn schema(house: &House) -> Result<Outcome, Error> {
+    if let Some(skipped) = why_not(house)? {
+        return Ok(skipped);
+    }
+    let schema = house.fresh("peer-schema")?;
+    run(peer(house).args(["app-server", "generate-json-schema", "--experimental", "--out"]).arg(&schema))?;
+    // A judge that has stopped seeing anything must not say that all is well.
+    run(script(house).args(["-m", "unittest", "-q", "test_judge"]).env("PEER_SCHEMA", &schema))?;
+    let recordings = house.fresh("peer-recordings")?;
+    run(end_to_end_tests(house).env("VERGER_WIRE_LOG", &recordings))?;
+    let differences = house.root.join(DIFFERENCES);
+    run(script(house).arg("judge_schema.py").args([&schema, &recordings, &differences]))?;
+    Ok(Outcome::passed())
+}
+
+/// What is missing here, if anything.
+fn why_not(house: &House) -> Result<Option<Outcome>, Error> {
+    let why = if !has_peer(house)? {
+        "the peer was not fetched (npm @openai/codex)"
+    } else if !has_python(house)? {
+        "no Python environment"
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Outcome::Skipped(why.into())))
+}
+
+/// The peer's program, with a home of its own: it must not see the developer's.
+fn peer(house: &House) -> std::process::Command {
+    let mut command = program(house, executable(house));
+    command.env("CODEX_HOME", house.npm_peer());
+    command
+}
+
+fn executable(house: &House) -> PathBuf {
+    house.npm_peer().join("node_modules/.bin/codex")
+}
+
+/// Python, in the folder of the judges.
+fn script(house: &House) -> std::process::Command {
+    let mut command = program(house, house.python());
+    command.current_dir(house.root.join(Path::new(SCRIPTS)));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+/// The tests of `verger` from outside. All of the workspace is named, so that its crates have the features that the step
+/// `build` gave them.
+fn end_to_end_tests(house: &House) -> std::process::Command {
+    let mut tests = cargo(house);
+    if has_nextest(house) {
+        tests.args(["nextest", "run", "--workspace", "--locked", "--test", "e2e"]);
+    } else {
+        tests.args(["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "1"]);
+    }
+    tests
+}
