@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     File { path: PathBuf, source: std::io::Error },
+    /// A folder that has to be on a search path cannot be.
+    #[error("{folder}: a search path cannot hold a folder with ':' in its name; move the project", folder = folder.display())]
+    Colon { folder: PathBuf },
     /// A long run printed no figures, or some that are not a flat JSON object.
     #[error(
         "long run '{name}' printed {found} where one line `SOAK {{...}}` was expected; see the test's output"

@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+/// Below `target`: the npm package of the peer.
+pub(crate) const PEER_FOLDER: &str = "npm-peer";
+/// Below `target`: clients from PyPI.
+pub(crate) const PYTHON_CLIENTS: &str = "python-clients";
+
 /// The project's folders. Everything that is fetched or built goes below `target`, nothing into a home.
 #[derive(Clone, Debug)]
 pub(crate) struct House {
@@ -46,9 +51,19 @@ impl House {
         self.target.join("npm")
     }
 
-    /// The folder whose `node_modules` holds the peer.
-    pub(crate) fn npm_peer(&self) -> PathBuf {
-        self.target.join("npm-peer")
+    /// Clients of the protocol from PyPI, for PYTHONPATH.
+    pub(crate) fn python_clients(&self) -> PathBuf {
+        self.target.join(PYTHON_CLIENTS)
+    }
+
+    /// The peer's program.
+    pub(crate) fn peer(&self) -> PathBuf {
+        self.target.join(PEER_FOLDER).join("node_modules/.bin/codex")
+    }
+
+    /// A program of this workspace, as the step `build` leaves it.
+    pub(crate) fn built(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(name)
     }
 
     /// Scripts that judge any such server from outside; they live beside the project, where there are any.

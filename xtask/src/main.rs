@@ -5,6 +5,7 @@
 mod acceptance;
 mod bench;
 mod checks;
+mod clients;
 mod error;
 mod house;
 mod peer;

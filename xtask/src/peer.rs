@@ -1,9 +1,7 @@
 //! The peer as judge: what Verger says, held against the schema of the program whose protocol it speaks.
 
-use std::path::{Path, PathBuf};
-
 use crate::error::Error;
-use crate::house::House;
+use crate::house::{House, PEER_FOLDER};
 use crate::report::Outcome;
 use crate::run::{cargo, program, run};
 use crate::tools::{has_nextest, has_peer, has_python};
@@ -43,19 +41,15 @@ fn why_not(house: &House) -> Result<Option<Outcome>, Error> {
 
 /// The peer's program, with a home of its own: it must not see the developer's.
 fn peer(house: &House) -> std::process::Command {
-    let mut command = program(house, executable(house));
-    command.env("CODEX_HOME", house.npm_peer());
+    let mut command = program(house, house.peer());
+    command.env("CODEX_HOME", house.target.join(PEER_FOLDER));
     command
-}
-
-fn executable(house: &House) -> PathBuf {
-    house.npm_peer().join("node_modules/.bin/codex")
 }
 
 /// Python, in the folder of the judges.
 fn script(house: &House) -> std::process::Command {
     let mut command = program(house, house.python());
-    command.current_dir(house.root.join(Path::new(SCRIPTS)));
+    command.current_dir(house.root.join(SCRIPTS));
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command
 }

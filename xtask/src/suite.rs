@@ -3,15 +3,16 @@
 use crate::error::Error;
 use crate::house::House;
 use crate::report::{Outcome, Report};
-use crate::{acceptance, checks, peer, real_servers, rust_tests, tools};
+use crate::{acceptance, checks, clients, peer, real_servers, rust_tests, tools};
 
 type Work = fn(&House) -> Result<Outcome, Error>;
 
 /// Name and work of each step, in the order in which they run.
-const STEPS: [(&str, Work); 19] = [
+const STEPS: [(&str, Work); 21] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
+    ("get-clients", tools::clients),
     ("get-npm", tools::npm),
     ("get-peer", tools::peer),
     ("clippy", checks::clippy),
@@ -20,6 +21,7 @@ const STEPS: [(&str, Work); 19] = [
     ("tests", rust_tests::tests),
     ("doctests", rust_tests::doctests),
     ("real-servers", real_servers::tests),
+    ("pypi-clients", clients::tests),
     ("peer-schema", peer::schema),
     ("acceptance-build", acceptance::build),
     ("switch-stdlib-eager", |house| acceptance::switch(house, "stdlib", "eager")),

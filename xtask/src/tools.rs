@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::house::{House, read_if_there};
+use crate::house::{House, PEER_FOLDER, PYTHON_CLIENTS, read_if_there};
 use crate::report::Outcome;
 use crate::run::{cargo, is_there, program, run};
 
@@ -16,6 +16,7 @@ pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@202
 /// The peer: the program whose protocol Verger speaks, in the version that docs/peer-differences.toml is about.
 const PEER: &str = "@openai/codex@0.169.0";
 const REQUIREMENTS: &str = "xtask/python-requirements.txt";
+const CLIENTS: &str = "xtask/python-clients.txt";
 /// What was fetched into a folder, in words that change with what is wanted.
 const NOTE: &str = "fetched.txt";
 
@@ -51,29 +52,47 @@ pub(crate) fn python(house: &House) -> Result<Outcome, Error> {
     }
     let made = house.fresh("venv").and_then(|venv| {
         run(program(house, "python3").args(["-m", "venv"]).arg(&venv))?;
-        run(program(house, house.python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--requirement",
-                REQUIREMENTS,
-            ])
-            .env("PIP_CACHE_DIR", house.target.join("pip-cache")))?;
-        note(&venv, &requirements(house)?)
+        run(pip_install(house).args(["--requirement", REQUIREMENTS]))?;
+        note(&venv, &wanted(house, REQUIREMENTS)?)
     });
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
 }
 
 /// Whether that environment is there, with what the requirements ask today.
 pub(crate) fn has_python(house: &House) -> Result<bool, Error> {
-    Ok(house.python().exists() && is_noted(&house.venv(), &requirements(house)?)?)
+    Ok(house.python().exists() && is_noted(&house.venv(), &wanted(house, REQUIREMENTS)?)?)
 }
 
-fn requirements(house: &House) -> Result<String, Error> {
-    let file = house.root.join(REQUIREMENTS);
+/// Clients of the protocol, in a folder of their own: they come without what they say that they need.
+pub(crate) fn clients(house: &House) -> Result<Outcome, Error> {
+    if has_clients(house)? {
+        return Ok(Outcome::passed());
+    }
+    if !has_python(house)? {
+        return Ok(Outcome::Skipped("no Python environment".into()));
+    }
+    house.fresh(PYTHON_CLIENTS)?;
+    let folder = house.python_clients();
+    let made = run(pip_install(house).args(["--no-deps", "--requirement", CLIENTS, "--target"]).arg(&folder))
+        .and_then(|()| note(&folder, &wanted(house, CLIENTS)?));
+    Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
+}
+
+/// Whether they are there, in the versions asked for today.
+pub(crate) fn has_clients(house: &House) -> Result<bool, Error> {
+    is_noted(&house.python_clients(), &wanted(house, CLIENTS)?)
+}
+
+fn pip_install(house: &House) -> std::process::Command {
+    let mut pip = program(house, house.python());
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.env("PIP_CACHE_DIR", house.target.join("pip-cache"));
+    pip
+}
+
+/// The text of a list of requirements.
+fn wanted(house: &House, list: &str) -> Result<String, Error> {
+    let file = house.root.join(list);
     std::fs::read_to_string(&file).map_err(Error::file(file))
 }
 
@@ -89,12 +108,12 @@ pub(crate) fn has_npm(house: &House) -> Result<bool, Error> {
 
 /// The peer's program, some hundreds of megabytes.
 pub(crate) fn peer(house: &House) -> Result<Outcome, Error> {
-    install(house, "npm-peer", PEER)
+    install(house, PEER_FOLDER, PEER)
 }
 
 /// Whether it is there, in the version asked for today.
 pub(crate) fn has_peer(house: &House) -> Result<bool, Error> {
-    is_noted(&house.npm_peer(), PEER)
+    is_noted(&house.target.join(PEER_FOLDER), PEER)
 }
 
 /// An npm package and all that it needs, in a folder of this name below `target`.
