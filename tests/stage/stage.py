@@ -47,7 +47,8 @@ def not_yet(reason: str) -> Callable[[Test], Test]:
 class Home:
     """A folder for one server's configuration and state, removed at the end, and a fake model that listens."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, eager: bool = False) -> None:
+        """Verger starts helpers at their first use, unless `eager`; the peer always with their thread."""
         self.server = server
         self.tag = f"helper-{uuid.uuid4().hex}"
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="verger-outside-")).resolve()
@@ -56,7 +57,7 @@ class Home:
         self._model = subprocess.Popen(
             [os.environ["FAKE_MODEL"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._write_config(self._model.stdout.readline())
+        self._write_config(self._model.stdout.readline(), eager)
 
     def close(self) -> None:
         """Ends the model, which ends with its input, and removes the folder."""
@@ -87,7 +88,7 @@ class Home:
             for descriptor in watched:
                 os.close(descriptor)
 
-    def _write_config(self, base_url: str) -> None:
+    def _write_config(self, base_url: str, eager: bool) -> None:
         arguments = json.dumps([str(HELPER), self.tag])
         text = f"""
 model = "mock-model"
@@ -97,6 +98,7 @@ sandbox_mode = "danger-full-access"
 [mcp_servers.helper]
 command = {json.dumps(sys.executable)}
 args = {arguments}
+{'start = "eager"' if eager and self.server.kind == "verger" else ""}
 [model_providers.mock]
 name = "mock"
 {base_url}

@@ -1,9 +1,10 @@
-//! The peer as judge: what Verger says, held against the schema of the program whose protocol it speaks.
+//! The peer as judge: what Verger says, held against the schema and the words of the program whose protocol it speaks.
 
 use crate::error::Error;
 use crate::house::{House, PEER_FOLDER};
 use crate::report::Outcome;
 use crate::run::{cargo, program, run};
+use crate::rust_tests;
 use crate::tools::{has_nextest, has_peer, has_python};
 
 /// The judges' scripts.
@@ -24,6 +25,22 @@ pub(crate) fn schema(house: &House) -> Result<Outcome, Error> {
     run(end_to_end_tests(house).env("VERGER_WIRE_LOG", &recordings))?;
     let differences = house.root.join(DIFFERENCES);
     run(script(house).arg("judge_schema.py").args([&schema, &recordings, &differences]))?;
+    Ok(Outcome::passed())
+}
+
+/// Plays one script against the peer and against the built `verger`, and compares what their clients hear.
+pub(crate) fn replay(house: &House) -> Result<Outcome, Error> {
+    if let Some(skipped) = why_not(house)? {
+        return Ok(skipped);
+    }
+    rust_tests::build(house)?;
+    let stage = house.root.join("tests/stage");
+    run(script(house).args(["-m", "unittest", "-q", "test_replay"]).env("PYTHONPATH", &stage))?;
+    run(script(house)
+        .arg("replay.py")
+        .args([house.peer(), house.built("verger"), house.root.join(DIFFERENCES)])
+        .env("FAKE_MODEL", house.built("fake-model"))
+        .env("PYTHONPATH", &stage))?;
     Ok(Outcome::passed())
 }
 

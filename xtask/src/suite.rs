@@ -8,7 +8,7 @@ use crate::{acceptance, checks, clients, peer, real_servers, rust_tests, tools};
 type Work = fn(&House) -> Result<Outcome, Error>;
 
 /// Name and work of each step, in the order in which they run.
-const STEPS: [(&str, Work); 21] = [
+const STEPS: [(&str, Work); 22] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
@@ -23,6 +23,7 @@ const STEPS: [(&str, Work); 21] = [
     ("real-servers", real_servers::tests),
     ("pypi-clients", clients::tests),
     ("peer-schema", peer::schema),
+    ("peer-replay", peer::replay),
     ("acceptance-build", acceptance::build),
     ("switch-stdlib-eager", |house| acceptance::switch(house, "stdlib", "eager")),
     ("switch-stdlib-lazy", |house| acceptance::switch(house, "stdlib", "lazy")),
