@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
-# JSON-RPC's codes for "I do not know what you ask for".
-NOT_UNDERSTOOD = (-32601, -32602)
+# JSON-RPC's codes for "I do not know this method" and "these parameters cannot be".
+METHOD_NOT_FOUND, INVALID_PARAMS = -32601, -32602
+# How a decoder says that parameters have the wrong shape. What it could read and still refuses is another matter.
+UNREADABLE = re.compile("missing field|invalid type|invalid value|unknown variant|did not match|expected an object")
 
 
 @dataclasses.dataclass
@@ -18,8 +21,8 @@ class Message:
     kind: str
     method: str
     body: Any
-    # For a request: `accepted`, `not understood` (the server does not know method or parameters), `refused`
-    # (anything else that is an error), `unanswered` (a connection that ended first).
+    # For a request: `accepted`, `not understood` (the server does not know the method, or cannot read the parameters),
+    # `refused` (anything else that is an error), `unanswered` (a connection that ended first).
     outcome: str = ""
 
 
@@ -69,4 +72,6 @@ def _is_message(body: dict[str, Any]) -> bool:
 def _outcome(body: dict[str, Any]) -> str:
     if "error" not in body:
         return "accepted"
-    return "not understood" if body["error"].get("code") in NOT_UNDERSTOOD else "refused"
+    code, message = body["error"].get("code"), body["error"].get("message", "")
+    unread = code == METHOD_NOT_FOUND or (code == INVALID_PARAMS and UNREADABLE.search(message))
+    return "not understood" if unread else "refused"

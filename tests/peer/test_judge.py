@@ -89,8 +89,12 @@ class TheJudge(unittest.TestCase):
         self.assertEqual(found, {("reply", "id", "answers nothing that was asked")})
 
     def test_a_right_request_that_is_not_understood(self):
-        found = self.broken(5, lambda m: m["error"].update(code=-32602))
-        self.assertEqual(found, {("request", "", "right by the schema, but not understood")})
+        wanted = {("request", "", "right by the schema, but not understood")}
+        self.assertEqual(self.broken(5, lambda m: m["error"].update(code=-32601)), wanted)
+        unread = {"code": -32602, "message": "Invalid params: threadId: invalid type: string"}
+        self.assertEqual(self.broken(5, lambda m: m.update(error=unread)), wanted)
+        read = {"code": -32602, "message": "Invalid params: threadId: no such thread"}
+        self.assertEqual(self.broken(5, lambda m: m.update(error=read)), set())
 
     def test_a_wrong_request_that_is_accepted(self):
         found = self.broken(0, lambda m: m["params"].update(threadId=5))

@@ -66,7 +66,7 @@ class Home:
 
     def environment(self) -> dict[str, str]:
         """The test's own, with nothing that reaches past the home."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "VERGER_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CODEX_", "OPENAI_", "VERGER_"))}
         return kept | {"VERGER_HOME": str(self.path), "CODEX_HOME": str(self.path), "HOME": str(self.path)}
 
     def helpers(self) -> list[int]:

@@ -52,10 +52,16 @@ impl Launch {
     pub fn new(program: &Path, home: &Home, args: &[&str]) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test is the owner, and LeakGuard checks it")]
         let mut command = Command::new(program);
-        command.args(args).current_dir(home.work()).env("VERGER_HOME", home.path());
-        for name in ["OPENAI_API_KEY", "XDG_RUNTIME_DIR", "VERGER_LOG"] {
+        for (name, _) in std::env::vars_os() {
+            // Those of Verger are its settings, or for the test itself.
+            if name.as_encoded_bytes().starts_with(b"VERGER_") {
+                command.env_remove(name);
+            }
+        }
+        for name in ["OPENAI_API_KEY", "XDG_RUNTIME_DIR"] {
             command.env_remove(name);
         }
+        command.args(args).current_dir(home.work()).env("VERGER_HOME", home.path());
         Self { command }
     }
 
