@@ -37,6 +37,8 @@ pub struct ModelListParams {
     pub limit: Option<u32>,
     /// With those that are not meant to be chosen.
     pub include_hidden: Option<bool>,
+    /// Of this provider rather than the default one.
+    pub model_provider: Option<String>,
 }
 
 /// Answer to `model/list`.

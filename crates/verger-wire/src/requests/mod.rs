@@ -1,9 +1,11 @@
 //! What clients ask: one variant per method, decoded by name.
 
+mod absent;
 mod account;
 mod experimental;
 mod initialize;
 mod mcp;
+mod providers;
 mod ps;
 mod relay;
 mod thread;
@@ -14,9 +16,11 @@ mod turn;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use absent::*;
 pub use account::*;
 pub use initialize::*;
 pub use mcp::*;
+pub use providers::*;
 pub use ps::*;
 pub use relay::*;
 pub use thread::*;
@@ -117,6 +121,12 @@ client_requests! {
     "account/read" => AccountRead(GetAccountParams),
     /// Models to choose from. Answer: [`ModelListResponse`].
     "model/list" => ModelList(ModelListParams),
+    /// Providers to choose from. Answer: [`ModelProviderListResponse`].
+    "modelProvider/list" => ModelProviderList(Empty),
+    /// Hooks, of which there are none. Answer: [`HooksListResponse`].
+    "hooks/list" => HooksList(FoldersParams),
+    /// Skills, of which there are none. Answer: [`SkillsListResponse`].
+    "skills/list" => SkillsList(FoldersParams),
     /// The configuration in force. Answer: [`ConfigReadResponse`].
     "config/read" => ConfigRead(ConfigReadParams),
     /// Limits that an administrator set. Answer: [`ConfigRequirementsReadResponse`].
