@@ -14,6 +14,7 @@ use crate::house::{Asked, Change, Fork, HouseHandle, OwnerRequest, Request, Stat
 use crate::labels::Label;
 use crate::listing;
 use crate::replier::Replier;
+use crate::settings;
 use crate::shared::Shared;
 use crate::thread::PageQuery;
 
@@ -36,6 +37,9 @@ impl Dispatch {
         if let Some(what) = request.experimental().filter(|_| !self.experimental) {
             return replier.refuse(&RpcError::experimental(what));
         }
+        let config = self.shared.config();
+        let asked = settings::answer(replier, request, &config, self.folder.as_deref());
+        let Some((replier, request)) = asked else { return };
         let to_house = match self.route(request) {
             Err(error) => return replier.refuse(&error),
             Ok(Route::List(params)) => return replier.with(listing::list(&self.shared, *params).await),
@@ -65,9 +69,13 @@ impl Dispatch {
         let asked = match request {
             ClientRequest::ThreadStart(mut params) => {
                 params.cwd = params.cwd.or_else(|| self.folder.clone());
+                settings::settle(&mut *params, &self.shared.config())?;
                 Asked::Start(ThreadId(Uuid::now_v7()), params)
             }
-            ClientRequest::ThreadResume(params) => Asked::Resume(id(&params.thread_id)?, params),
+            ClientRequest::ThreadResume(mut params) => {
+                settings::settle(&mut *params, &self.shared.config())?;
+                Asked::Resume(id(&params.thread_id)?, params)
+            }
             ClientRequest::ThreadRead(params) => {
                 let include_turns = params.include_turns;
                 Asked::Owner(id(&params.thread_id)?, OwnerRequest::Read { include_turns })
@@ -79,7 +87,10 @@ impl Dispatch {
                 let limit = params.limit.map_or(usize::MAX, |limit| listing::limit(Some(limit)));
                 return house(Request::LoadedList { cursor: cursor.transpose()?, limit });
             }
-            ClientRequest::ThreadFork(params) => fork(*params)?,
+            ClientRequest::ThreadFork(mut params) => {
+                settings::settle(&mut *params, &self.shared.config())?;
+                fork(*params)?
+            }
             ClientRequest::ThreadTurnsList(params) => {
                 let thread = id(&params.thread_id)?;
                 Asked::Owner(thread, OwnerRequest::Page(PageQuery::turns(thread, params)?))

@@ -1,7 +1,7 @@
 //! What of a process's surroundings makes a difference to the threads it serves: compared before a client of one process is
 //! served by another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use verger_wire::requests::RelayParams;
 
@@ -11,15 +11,9 @@ use crate::config::Config;
 pub fn invocation(config: &Config) -> RelayParams {
     let var = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let cwd = std::env::current_dir().map_or_else(|_| "/".to_owned(), |dir| dir.display().to_string());
-    let environment = named_variables(config).into_iter().map(|name| (name.to_owned(), var(name)));
-    RelayParams { cwd, path: var("PATH"), overrides: Vec::new(), environment: environment.collect() }
-}
-
-/// The variables that servers and providers are given by name.
-fn named_variables(config: &Config) -> BTreeSet<&str> {
-    let of_servers = config.enabled_servers().flat_map(|(_, server)| &server.env_vars);
-    let of_providers = config.model_providers.values().filter_map(|provider| provider.env_key.as_ref());
-    of_servers.chain(of_providers).map(String::as_str).collect()
+    let environment = config.named_variables().into_iter().map(|name| (name.to_owned(), var(name)));
+    let overrides = config.overrides().as_slice().iter().map(|set| (set.key.clone(), set.value.clone()));
+    RelayParams { cwd, path: var("PATH"), overrides: overrides.collect(), environment: environment.collect() }
 }
 
 /// Why `theirs` cannot be served by `ours`. Never a value: they may be secret.

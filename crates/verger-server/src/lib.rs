@@ -29,6 +29,7 @@ mod meta;
 mod outbox;
 mod replier;
 mod run_file;
+mod settings;
 mod shared;
 mod thread;
 mod token;

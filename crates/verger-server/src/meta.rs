@@ -10,6 +10,7 @@ use verger_wire::types::{
 };
 
 use crate::config::Config;
+use crate::settings;
 
 /// The protocol level that this server speaks.
 pub(crate) const PROTOCOL_LEVEL: &str = "0.169.0";
@@ -42,6 +43,9 @@ pub(crate) struct Settings {
     pub(crate) base_instructions: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) developer_instructions: Option<String>,
+    /// MCP servers that it does without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) servers_off: Vec<String>,
 }
 
 /// What a request may set over the configuration.
@@ -54,6 +58,7 @@ pub(crate) struct Overrides {
     pub(crate) sandbox: Option<SandboxPolicy>,
     pub(crate) base_instructions: Option<String>,
     pub(crate) developer_instructions: Option<String>,
+    pub(crate) servers_off: Option<Vec<String>>,
 }
 
 impl From<&ThreadStartParams> for Overrides {
@@ -66,6 +71,7 @@ impl From<&ThreadStartParams> for Overrides {
             sandbox: params.sandbox.map(policy),
             base_instructions: params.base_instructions.clone(),
             developer_instructions: params.developer_instructions.clone(),
+            servers_off: settings::servers_off(params.config.as_ref()),
         }
     }
 }
@@ -80,6 +86,7 @@ impl From<&ThreadForkParams> for Overrides {
             sandbox: params.sandbox.map(policy),
             base_instructions: params.base_instructions.clone(),
             developer_instructions: params.developer_instructions.clone(),
+            servers_off: settings::servers_off(params.config.as_ref()),
         }
     }
 }
@@ -94,6 +101,7 @@ impl From<&ThreadResumeParams> for Overrides {
             sandbox: params.sandbox.map(policy),
             base_instructions: params.base_instructions.clone(),
             developer_instructions: params.developer_instructions.clone(),
+            servers_off: settings::servers_off(params.config.as_ref()),
         }
     }
 }
@@ -162,6 +170,7 @@ impl Meta {
                 sandbox: sandbox.unwrap_or(SandboxPolicy::ReadOnly { network_access: false }),
                 base_instructions: over.base_instructions,
                 developer_instructions: over.developer_instructions,
+                servers_off: over.servers_off.unwrap_or_default(),
             },
         }
     }
@@ -175,6 +184,7 @@ impl Meta {
                 sandbox: SandboxPolicy::ReadOnly { network_access: false },
                 base_instructions: None,
                 developer_instructions: None,
+                servers_off: Vec::new(),
             }
         });
         Self {
@@ -246,6 +256,7 @@ impl Meta {
         set(&mut self.model_provider, over.model_provider);
         set(&mut self.settings.approval_policy, over.approval_policy);
         set(&mut self.settings.sandbox, over.sandbox);
+        set(&mut self.settings.servers_off, over.servers_off);
         self.settings.base_instructions = over.base_instructions.or(self.settings.base_instructions.take());
         self.settings.developer_instructions =
             over.developer_instructions.or(self.settings.developer_instructions.take());

@@ -6,8 +6,41 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "verger", version, max_term_width = 100)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) over: OverrideArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The values of `--config` before and after the command, in the order in which they stand.
+    ///
+    /// # Errors
+    /// What is wrong, where the command has no configuration.
+    pub(crate) fn overrides(&self) -> Result<Vec<String>, String> {
+        let after = match &self.command {
+            Command::Serve(args) => &args.over.config,
+            Command::AppServer(args) => &args.over.config,
+            _ if self.over.config.is_empty() => return Ok(Vec::new()),
+            _ => {
+                return Err(
+                    "--config is for serve and app-server: no other command reads the configuration".into()
+                );
+            }
+        };
+        Ok(self.over.config.iter().chain(after).cloned().collect())
+    }
+}
+
+/// Before the command or after it, as the peer takes them.
+#[derive(Debug, Args)]
+pub(crate) struct OverrideArgs {
+    /// Set a key over the configuration file; may be repeated
+    ///
+    /// KEY is dotted, as in threads.orphan_grace; VALUE is TOML, or a string where it is none. Wins over VERGER_*
+    /// variables (VERGER_THREADS__ORPHAN_GRACE), which win over the file.
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +73,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen, HOST:PORT [default: server.listen of the config, or 127.0.0.1:7717]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) over: OverrideArgs,
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +85,8 @@ pub(crate) struct AppServerArgs {
     /// The same as --listen stdio://
     #[arg(long, conflicts_with = "listen")]
     pub(crate) stdio: bool,
+    #[command(flatten)]
+    pub(crate) over: OverrideArgs,
 }
 
 #[derive(Debug, Args)]

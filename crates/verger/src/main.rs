@@ -12,16 +12,22 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
     // The reaper starts this same image as the shim of each helper: nothing may come before it.
     if verger_shim::is_shim() {
         verger_shim::main();
     }
-    let done = match cli::Cli::parse().command {
-        cli::Command::Serve(args) => serve::serve(&args),
-        cli::Command::AppServer(args) => serve::app_server(&args),
+    let cli = cli::Cli::parse();
+    let overrides = match cli.overrides() {
+        Ok(overrides) => overrides,
+        Err(error) => cli::Cli::command().error(ErrorKind::ArgumentConflict, error).exit(),
+    };
+    let done = match cli.command {
+        cli::Command::Serve(args) => serve::serve(&args, &overrides),
+        cli::Command::AppServer(args) => serve::app_server(&args, &overrides),
         cli::Command::Ps(args) => ps::ps(&args),
         // Its last line is the verdict, on stdout and in any case.
         cli::Command::Demo(args) => return demo::demo(&args),

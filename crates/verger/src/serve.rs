@@ -1,7 +1,9 @@
 //! `verger serve` and `verger app-server`.
 
+use std::sync::Arc;
+
 use tracing_subscriber::EnvFilter;
-use verger_server::config::Config;
+use verger_server::config::{Config, Overrides};
 use verger_server::{Home, Listen, Options, Serving, loopback};
 
 use crate::cli::{AppServerArgs, ServeArgs};
@@ -9,9 +11,10 @@ use crate::relay::relay;
 
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-pub(crate) fn serve(args: &ServeArgs) -> Result<(), Failure> {
+pub(crate) fn serve(args: &ServeArgs, config: &[String]) -> Result<(), Failure> {
+    let overrides = Arc::new(Overrides::new(std::env::vars_os(), config)?);
     let address = args.listen.as_deref().map(loopback).transpose()?;
-    run(Options { home: home()?, listen: Listen::Daemon { address } }, |serving| {
+    run(Options { home: home()?, overrides, listen: Listen::Daemon { address } }, |serving| {
         eprintln!("verger {} serves {}", env!("CARGO_PKG_VERSION"), place(serving));
         if let Some(socket) = socket(serving) {
             eprintln!("  socket:      {socket} (no token: it is open to this user only)");
@@ -26,22 +29,23 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<(), Failure> {
     })
 }
 
-pub(crate) fn app_server(args: &AppServerArgs) -> Result<(), Failure> {
+pub(crate) fn app_server(args: &AppServerArgs, config: &[String]) -> Result<(), Failure> {
     let (home, listen) = (home()?, Listen::parse(&args.listen)?);
+    let overrides = Arc::new(Overrides::new(std::env::vars_os(), config)?);
     if listen != Listen::Stdio {
-        return run(Options { home, listen }, |serving| {
+        return run(Options { home, overrides, listen }, |serving| {
             eprintln!("verger {} app-server listens on {}", env!("CARGO_PKG_VERSION"), place(serving));
             tell(serving);
         });
     }
     // One configuration decides whether to relay; a server of its own reads it again, and tells what is wrong with it.
-    if let Ok(config) = Config::read(&home.config_file())
+    if let Ok(config) = Config::read(&home.config_file(), &overrides)
         && relay(&home, &config)?
     {
         return Ok(());
     }
     // Its client reads stdout and may show stderr to a person: there is nothing to say while all is well.
-    run(Options { home, listen }, |_| {})
+    run(Options { home, overrides, listen }, |_| {})
 }
 
 /// Where clients connect: over TCP, else over the Unix socket.

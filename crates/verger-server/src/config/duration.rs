@@ -1,16 +1,46 @@
 //! Durations as people write them: `"0s"`, `"15m"`, `"1h 30m"`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
+use serde::{Serialize, Serializer};
 
-/// Reads a duration; a bare number is refused, since nothing says its unit.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let parsed: Result<jiff::SignedDuration, _> = text.parse();
-    parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
-        D::Error::custom(format!(
-            "{text:?} is not a duration: write one like \"500ms\", \"15m\" or \"1h 30m\""
-        ))
-    })
+/// A duration as a text. A bare number is refused, since nothing says its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Period(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed: Result<jiff::SignedDuration, _> = text.parse();
+        parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is not a duration: write one like \"500ms\", \"15m\" or \"1h 30m\""
+            ))
+        })
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What a person wrote is never so long that it does not fit.
+        let signed = jiff::SignedDuration::try_from(self.0).map_err(serde::ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{signed:#}"))
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "duration" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }

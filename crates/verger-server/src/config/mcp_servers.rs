@@ -1,42 +1,64 @@
-//! `[mcp_servers.NAME]`: how a helper is started.
+//! `[mcp_servers.NAME]`: how a helper is started, and which of its tools there are.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// One MCP server that speaks over its own stdin and stdout.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+const STARTUP_TIMEOUT_SEC: f64 = 30.0;
+const TOOL_TIMEOUT_SEC: f64 = 120.0;
+
+/// An MCP server that speaks over its own stdin and stdout. The whole table of a Codex configuration can be pasted here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct McpServer {
-    /// A path, or a name to look up on PATH.
-    #[serde(default)]
+    /// The program: a path, or a name to look up on PATH. Every server that is not remote needs one.
+    #[schemars(example = &"uvx", extend("x-codex" = true))]
     pub command: String,
     /// Its arguments.
-    #[serde(default)]
+    #[schemars(example = ["mcp-server-time"], extend("x-codex" = true))]
     pub args: Vec<String>,
-    /// Set in its environment, besides the allow-list.
-    #[serde(default)]
+    /// Variables to set in its environment. It gets these, those of `env_vars`, and of the server's own environment no
+    /// more than PATH, HOME, the locale, the terminal, the time zone, temporary folder and XDG folders.
+    #[schemars(example = example_env(), extend("x-codex" = true, "x-secret" = true))]
     pub env: BTreeMap<String, String>,
-    /// Variables of the server's own environment that it gets besides the allow-list.
-    #[serde(default)]
-    pub env_vars: Vec<String>,
-    /// Its working directory; the thread's where none is given.
+    /// Names of variables of the server's own environment that it gets, too.
+    #[schemars(with = "Vec<String>", example = ["GITHUB_TOKEN"], extend("x-codex" = true))]
+    pub env_vars: Vec<EnvVar>,
+    /// Its working folder. Without it, the thread's.
+    #[schemars(example = &"/srv/data", extend("x-codex" = true))]
     pub cwd: Option<PathBuf>,
-    /// A remote server; not supported yet.
+    /// The address of a remote server. Not supported yet: a server with an address and no command is left out, with a
+    /// warning.
+    #[schemars(example = &"https://mcp.example/mcp", extend("x-codex" = true, "x-address" = true))]
     pub url: Option<String>,
-    #[serde(default = "yes")]
     /// Whether it exists for threads at all.
+    #[schemars(example = false, extend("x-codex" = true))]
     pub enabled: bool,
-    /// When its helper starts.
-    #[serde(default)]
+    /// When its helper starts: `lazy`, with the first call of one of its tools, or `eager`, with its thread. A server whose
+    /// tools are not known yet is started for its thread's first turn in any case.
     pub start: Start,
+    /// Only these of its tools exist. Without it, all.
+    #[schemars(example = ["search", "fetch"], extend("x-codex" = true))]
+    pub enabled_tools: Option<Vec<String>>,
+    /// These of its tools do not exist.
+    #[schemars(example = ["delete"], extend("x-codex" = true))]
+    pub disabled_tools: Vec<String>,
+    /// How long it may take to start and to list its tools.
+    #[schemars(example = 60.0, extend("x-codex" = true, "x-unit" = "seconds", "default" = STARTUP_TIMEOUT_SEC))]
     startup_timeout_sec: Option<f64>,
+    /// As `startup_timeout_sec`, which wins.
+    #[schemars(example = 60_000, extend("x-codex" = true, "x-unit" = "milliseconds"))]
+    startup_timeout_ms: Option<u64>,
+    /// How long one call of a tool may take.
+    #[schemars(example = 600.0, extend("x-codex" = true, "x-unit" = "seconds", "default" = TOOL_TIMEOUT_SEC))]
     tool_timeout_sec: Option<f64>,
 }
 
 /// When a helper starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
     /// At its first use.
@@ -46,38 +68,98 @@ pub enum Start {
     Eager,
 }
 
-fn yes() -> bool {
-    true
+/// A variable to hand on: its name, or Codex's longer form of the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a variable, or { name = \"NAME\" }")]
+pub enum EnvVar {
+    /// The name alone.
+    Name(String),
+    /// The name, and whose environment is meant.
+    Sourced {
+        /// The name.
+        name: String,
+        /// `local`, which is this server's own environment, or `remote`, which means nothing here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+    },
 }
 
+impl EnvVar {
+    /// The variable.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Sourced { name, .. } => name,
+        }
+    }
+}
+
+fn example_env() -> serde_json::Value {
+    serde_json::json!({ "LOG_LEVEL": "debug" })
+}
+
+impl Default for McpServer {
+    fn default() -> Self {
+        Self {
+            command: String::new(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            env_vars: Vec::new(),
+            cwd: None,
+            url: None,
+            enabled: true,
+            start: Start::default(),
+            enabled_tools: None,
+            disabled_tools: Vec::new(),
+            startup_timeout_sec: None,
+            startup_timeout_ms: None,
+            tool_timeout_sec: None,
+        }
+    }
+}
+
+/// What is wrong with a server: the key below the server's own, empty for the whole, and a reason with the remedy.
+pub(super) type Fault = (&'static str, String);
+
 impl McpServer {
-    /// Whether it can be used; otherwise the key below the server's own (with its dot), and a reason with the remedy.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.url.is_some() && self.enabled {
-            let reason = "remote servers are not supported yet; set enabled = false to keep the entry";
-            return Err((".url", reason.to_owned()));
-        }
-        if self.command.is_empty() && self.url.is_none() {
-            return Err(("", "no command; write command = \"PROGRAM\" and args = [...]".to_owned()));
-        }
+    /// Whether it can be started: false for a remote one, which cannot be yet.
+    pub(super) fn check(&self) -> Result<bool, Fault> {
         for (key, value) in
-            [(".startup_timeout_sec", self.startup_timeout_sec), (".tool_timeout_sec", self.tool_timeout_sec)]
+            [("startup_timeout_sec", self.startup_timeout_sec), ("tool_timeout_sec", self.tool_timeout_sec)]
         {
             let is_usable = |seconds: f64| seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok();
             if let Some(seconds) = value.filter(|&seconds| !is_usable(seconds)) {
                 return Err((key, format!("not a positive number of seconds: {seconds}")));
             }
         }
-        Ok(())
+        if self.startup_timeout_ms == Some(0) {
+            return Err(("startup_timeout_ms", "not a positive number of milliseconds: 0".to_owned()));
+        }
+        match (self.command.is_empty(), &self.url) {
+            (false, None) => Ok(true),
+            (true, Some(_)) => Ok(false),
+            (false, Some(_)) => {
+                Err(("url", "command and url exclude each other; remove one of them".to_owned()))
+            }
+            (true, None) => Err(("", "no command; write command = \"PROGRAM\" and args = [...]".to_owned())),
+        }
+    }
+
+    /// Whether a tool of that name exists for clients and models.
+    pub fn offers(&self, tool: &str) -> bool {
+        let names = |list: &[String]| list.iter().any(|name| name == tool);
+        self.enabled_tools.as_deref().is_none_or(names) && !names(&self.disabled_tools)
     }
 
     /// How long it may take to answer `initialize` and list its tools.
     pub fn startup_timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.startup_timeout_sec.unwrap_or(30.0))
+        match (self.startup_timeout_sec, self.startup_timeout_ms) {
+            (None, Some(ms)) => Duration::from_millis(ms),
+            (seconds, _) => Duration::from_secs_f64(seconds.unwrap_or(STARTUP_TIMEOUT_SEC)),
+        }
     }
 
     /// How long one tool call may take.
     pub fn tool_timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.tool_timeout_sec.unwrap_or(120.0))
+        Duration::from_secs_f64(self.tool_timeout_sec.unwrap_or(TOOL_TIMEOUT_SEC))
     }
 }

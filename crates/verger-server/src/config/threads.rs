@@ -1,31 +1,40 @@
 //! `[threads]`: how long a thread without subscribers stays.
 
-use std::time::Duration;
-
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use verger_core::server::{OrphanTurn, Rules};
 
-use super::duration;
+use super::duration::Period;
 
-/// The section as written; defaults are those of [`Rules`].
-#[derive(Clone, Debug, Deserialize)]
+/// How long a thread stays that no client follows any more. Each of these is a duration such as `"0s"`, `"500ms"`,
+/// `"15m"` or `"1h 30m"`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Threads {
-    #[serde(deserialize_with = "duration::deserialize")]
-    orphan_grace: Duration,
-    #[serde(deserialize_with = "duration::deserialize")]
-    unsaved_grace: Duration,
+    /// How long an idle, saved thread stays loaded, and its helpers with it, after its last client left.
+    #[schemars(example = &"15m")]
+    orphan_grace: Period,
+    /// How long a thread stays that had no turn yet, so that nobody could resume it later: its client may be reconnecting.
+    /// Then it is discarded.
+    #[schemars(example = &"5m")]
+    unsaved_grace: Period,
+    /// What becomes of a turn whose last client left.
     orphan_turn: Turn,
-    #[serde(deserialize_with = "duration::deserialize")]
-    orphan_turn_limit: Duration,
-    #[serde(deserialize_with = "duration::deserialize")]
-    drain_limit: Duration,
+    /// How long a turn may go on whose last client left. Then it is interrupted.
+    #[schemars(example = &"2h")]
+    orphan_turn_limit: Period,
+    /// How long turns may go on once the server was told to stop.
+    #[schemars(example = &"1s")]
+    drain_limit: Period,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What becomes of a turn whose last client left.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Turn {
+    /// It goes on to its end.
     Finish,
+    /// It is interrupted at once.
     Interrupt,
 }
 
@@ -33,7 +42,13 @@ impl Default for Threads {
     fn default() -> Self {
         let Rules { orphan_grace, unsaved_grace, orphan_turn: _, orphan_turn_limit, drain_limit } =
             Rules::default();
-        Self { orphan_grace, unsaved_grace, orphan_turn: Turn::Finish, orphan_turn_limit, drain_limit }
+        Self {
+            orphan_grace: Period(orphan_grace),
+            unsaved_grace: Period(unsaved_grace),
+            orphan_turn: Turn::Finish,
+            orphan_turn_limit: Period(orphan_turn_limit),
+            drain_limit: Period(drain_limit),
+        }
     }
 }
 
@@ -45,6 +60,12 @@ impl Threads {
             Turn::Finish => OrphanTurn::Finish,
             Turn::Interrupt => OrphanTurn::Interrupt,
         };
-        Rules { orphan_grace, unsaved_grace, orphan_turn, orphan_turn_limit, drain_limit }
+        Rules {
+            orphan_grace: orphan_grace.0,
+            unsaved_grace: unsaved_grace.0,
+            orphan_turn,
+            orphan_turn_limit: orphan_turn_limit.0,
+            drain_limit: drain_limit.0,
+        }
     }
 }

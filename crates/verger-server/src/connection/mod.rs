@@ -23,6 +23,7 @@ use crate::invocation::{difference, invocation};
 use crate::meta::PROTOCOL_LEVEL;
 use crate::outbox::{Closed, Outbox};
 use crate::replier::InFlight;
+use crate::settings;
 
 /// Largest frame that a client may send, in bytes.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
@@ -148,7 +149,14 @@ impl<R: Receive> Reader<R> {
             Err(error) => return replier.refuse(&error),
         };
         match request {
-            ClientRequest::Initialize(params) => replier.with(self.initialize(&params)),
+            ClientRequest::Initialize(params) => {
+                let answer = self.initialize(&params);
+                let is_new = answer.is_ok();
+                replier.with(answer);
+                if is_new {
+                    settings::warn(&self.dispatch.shared, &self.outbox);
+                }
+            }
             ClientRequest::Relay(params) => replier.with(self.relay(params)),
             _ if !self.outbox.is_initialized() => replier.refuse(&RpcError::not_initialized()),
             request => self.dispatch.dispatch(replier, request).await,

@@ -19,10 +19,11 @@ pub use self::place::{Listen, loopback};
 use self::place::Places;
 use self::serving::Signals;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::home::Home;
 use crate::house::{House, HouseHandle};
 use crate::run_file::RunFile;
+use crate::settings;
 use crate::shared::Shared;
 
 /// What a daemon is to do.
@@ -30,6 +31,8 @@ use crate::shared::Shared;
 pub struct Options {
     /// Its home.
     pub home: Home,
+    /// What is set over the configuration's file.
+    pub overrides: Arc<Overrides>,
     /// Where its clients come from.
     pub listen: Listen,
 }
@@ -54,7 +57,8 @@ pub struct Serving {
 pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(), DaemonError> {
     let clock = Clock::start();
     let home = options.home;
-    let config = Arc::new(Config::read(&home.config_file())?);
+    let config = Arc::new(Config::read(&home.config_file(), &options.overrides)?);
+    settings::log_warnings(&config.warnings);
     // From here on a signal ends the daemon in order, however early it comes.
     let signals = Signals::install()?;
     let nofile = raise_nofile();

@@ -16,7 +16,7 @@ use verger_wire::types::McpServerStartupState;
 use verger_wire::{McpServerStatusUpdatedNotification, Notification};
 
 use super::{HouseHandle, ToHouse};
-use crate::config::McpServer;
+use crate::config::{EnvVar, McpServer};
 use crate::shared::Shared;
 use crate::thread::{ThreadHandle, ToThread};
 
@@ -246,7 +246,7 @@ impl Keeper {
     fn spec(&self, definition: &McpServer) -> Spec {
         let mut spec = Spec::new(format!("{}@{}", self.server, self.scope.thread), &definition.command);
         spec.args = definition.args.iter().map(OsString::from).collect();
-        let inherited = INHERITED.iter().copied().chain(definition.env_vars.iter().map(String::as_str));
+        let inherited = INHERITED.iter().copied().chain(definition.env_vars.iter().map(EnvVar::name));
         let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
         let set = definition.env.iter().map(|(name, value)| (name.into(), value.into()));
         // A later one of the same name wins.

@@ -35,6 +35,7 @@ pub(crate) use status::StatusQuery;
 use crate::config::{Config, McpServer};
 use crate::meta::{Meta, Overrides};
 use crate::replier::Replier;
+use crate::settings;
 use crate::shared::Shared;
 use crate::thread::{Cut, Forking, Origin, ThreadHandle, ToThread};
 
@@ -278,15 +279,16 @@ impl House {
 
     /// Reads the configuration anew, beside the house: a slow disk must not hold it up.
     fn read_config(&mut self, replier: Replier) {
-        let (path, handle) = (self.shared.home.config_file(), self.handle.clone());
+        let (config, handle) = (self.shared.config(), self.handle.clone());
         self.tasks.spawn_blocking(move || {
-            let config = Config::read(&path).map(Box::new);
+            let config = config.reread().map(Box::new);
             handle.send(ToHouse::ConfigRead { replier, config });
         });
     }
 
     fn reload(&mut self, replier: Replier, config: Arc<Config>) {
         self.shared.set_config(Arc::clone(&config));
+        settings::announce_warnings(&self.shared);
         let is_changed = |slot: &&HelperSlot| slot.definition.as_ref() != config.mcp_server(&slot.server);
         let changed: BTreeSet<_> =
             self.helpers.values().filter(is_changed).map(|slot| slot.server.clone()).collect();

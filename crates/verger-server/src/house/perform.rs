@@ -91,7 +91,14 @@ impl House {
         let (handle, inbox) = mpsc::unbounded_channel();
         self.threads.insert(generation, handle);
         let (shared, house) = (Arc::clone(&self.shared), self.handle.clone());
-        let caller = Caller { shared, house: house.clone(), thread, generation, folder: PathBuf::new() };
+        let caller = Caller {
+            shared,
+            house: house.clone(),
+            thread,
+            generation,
+            folder: PathBuf::new(),
+            servers_off: Arc::default(),
+        };
         self.tasks.spawn(async move {
             // A panic has been reported by its hook. What it must not do is leave the thread loaded for ever.
             if AssertUnwindSafe(thread::run(caller, origin, inbox)).catch_unwind().await.is_err() {

@@ -77,6 +77,7 @@ impl House {
             let session = helper.and_then(|(_, session)| session);
             let tools = session.as_ref().map(Session::tools);
             let tools = tools.or_else(|| self.shared.catalog.get(name, definition)).unwrap_or_default();
+            let tools = tools.iter().filter(|tool| definition.offers(&tool.name)).cloned().collect();
             (name.to_string(), status, session, tools)
         });
         let rows: Vec<_> = rows.collect();

@@ -95,6 +95,7 @@ impl Owner {
             Origin::Forked(forking) => forking.begin(store, thread, generation).await?,
         };
         caller.folder = PathBuf::from(&meta.cwd);
+        caller.servers_off = meta.settings.servers_off.clone().into();
         let machine = Thread::new(thread);
         caller.shared.statuses.set(thread, machine.status());
         Ok(Self {
@@ -168,6 +169,7 @@ impl Owner {
     pub(super) fn apply(&mut self, over: Overrides) {
         self.meta.apply(over);
         self.caller.folder = PathBuf::from(&self.meta.cwd);
+        self.caller.servers_off = self.meta.settings.servers_off.clone().into();
     }
 
     /// Every turn as of now, the active one as far as it has come. The error is for people.

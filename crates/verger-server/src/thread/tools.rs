@@ -21,6 +21,9 @@ use crate::shared::Shared;
 /// Helpers that a call may find just gone before it gives up.
 const NEXT_HELPERS: usize = 2;
 
+/// Why a tool is not there that its server has.
+const TAKEN_AWAY: &str = "enabled_tools or disabled_tools of the configuration takes it away";
+
 /// Who calls: everything that is needed to reach the helpers of one thread's scope.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -30,6 +33,8 @@ pub(crate) struct Caller {
     pub(crate) generation: Generation,
     /// Where helpers start that have no folder of their own.
     pub(crate) folder: PathBuf,
+    /// MCP servers that the thread does without.
+    pub(crate) servers_off: Arc<[String]>,
 }
 
 impl Caller {
@@ -40,8 +45,16 @@ impl Caller {
     fn definition(&self, server: &str) -> Result<(ServerName, Arc<McpServer>), RpcError> {
         let name = ServerName::from(server);
         let config = self.shared.config();
-        let definition = config.mcp_server(&name).ok_or_else(|| RpcError::unknown_mcp_server(server))?;
+        let definition = config
+            .mcp_server(&name)
+            .filter(|_| self.has(&name))
+            .ok_or_else(|| RpcError::unknown_mcp_server(server))?;
         Ok((name, Arc::clone(definition)))
+    }
+
+    /// Whether the thread has this server, if there is one.
+    pub(super) fn has(&self, server: &ServerName) -> bool {
+        !self.servers_off.iter().any(|off| **off == *server.0)
     }
 
     /// `mcpServer/tool/call`.
@@ -52,6 +65,9 @@ impl Caller {
         let McpServerToolCallParams { server, tool, arguments, meta, .. } = params;
         let (name, definition) = self.definition(&server)?;
         let failed = |why: String| RpcError::tool_call_failed(&server, &tool, why);
+        if !definition.offers(&tool) {
+            return Err(failed(TAKEN_AWAY.to_owned()));
+        }
         let session = self.session(&name).await.map_err(failed)?;
         let result = self.ask(session, &name, &tool, arguments, meta, definition.tool_timeout()).await;
         let result = result.map_err(failed)?;
@@ -101,6 +117,9 @@ impl Caller {
             return Err(format!("there is no tool '{tool}'"));
         }
         let (name, definition) = self.definition(server).map_err(|error| error.message)?;
+        if !definition.offers(tool) {
+            return Err(format!("there is no tool '{tool}' of server '{server}': {TAKEN_AWAY}"));
+        }
         let session = self.session(&name).await?;
         let known = session.tools().iter().find(|known| known.name == tool).cloned();
         if let Some(known) = known
@@ -119,15 +138,17 @@ impl Caller {
     /// cannot be started has no tools, which its `mcpServer/startupStatus/updated` has told.
     pub(super) async fn offered(&self) -> Vec<ToolSpec> {
         let config = self.shared.config();
-        let lists = config.enabled_servers().map(|(name, definition)| async move {
-            let tools = match self.shared.catalog.get(name, definition) {
-                Some(tools) => tools,
-                None => self.session(name).await.map(|session| session.tools()).unwrap_or_default(),
-            };
-            (name, tools)
-        });
-        let lists = futures_util::future::join_all(lists).await;
-        lists.iter().flat_map(|(name, tools)| tools.iter().map(|tool| spec(name, tool))).collect()
+        let lists = config.enabled_servers().filter(|(name, _)| self.has(name)).map(
+            |(name, definition)| async move {
+                let tools = match self.shared.catalog.get(name, definition) {
+                    Some(tools) => tools,
+                    None => self.session(name).await.map(|session| session.tools()).unwrap_or_default(),
+                };
+                let offered = tools.iter().filter(|tool| definition.offers(&tool.name));
+                offered.map(|tool| spec(name, tool)).collect::<Vec<_>>()
+            },
+        );
+        futures_util::future::join_all(lists).await.into_iter().flatten().collect()
     }
 }
 

@@ -185,7 +185,10 @@ impl Owner {
     /// Starts the helpers that start with their thread. One that is running already is left alone.
     pub(super) fn start_eager(&mut self) {
         let config = self.caller.shared.config();
-        for (server, _) in config.enabled_servers().filter(|(_, server)| server.start == Start::Eager) {
+        for (server, _) in config
+            .enabled_servers()
+            .filter(|(name, server)| server.start == Start::Eager && self.caller.has(name))
+        {
             let (caller, server) = (self.caller.clone(), server.clone());
             self.errands.spawn(async move {
                 // How it went is told by `mcpServer/startupStatus/updated`.

@@ -195,7 +195,9 @@ mod tests {
     #[test]
     fn the_configuration_is_one_that_the_server_reads() {
         let text = config("/a \"b\"/c", &["x", "y\\z"]).unwrap();
-        let config = verger_server::config::Config::parse(&text, Path::new("config.toml")).unwrap();
+        let config =
+            verger_server::config::Config::parse(&text, Path::new("config.toml"), &Default::default())
+                .unwrap();
         let server = config.mcp_server(&HELPER.into()).unwrap();
         assert_eq!((server.command.as_str(), server.args.len()), ("/a \"b\"/c", 2));
         assert_eq!(server.startup_timeout(), PATIENCE);
