@@ -6,6 +6,7 @@ mod acceptance;
 mod bench;
 mod checks;
 mod clients;
+mod docs;
 mod error;
 mod house;
 mod peer;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
   soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md
   bench [STEP]... [--peer PATH] [--runs N]
                          how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
+  docs                   write the pages of docs/ that are made of the code
   help                   this text, and the names of steps and long runs
 ";
 
@@ -58,6 +60,7 @@ fn obey(arguments: &[String]) -> Result<bool, Error> {
         ["test", steps @ ..] => suite::test(&house, steps),
         ["soak", names @ ..] => soak::soak(&house, names),
         ["bench", words @ ..] => bench::bench(&house, words),
+        ["docs"] => docs::docs(&house).map(|()| true),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\nsteps of test: {}\nlong runs: {}", suite::names(), soak::names());
             Ok(true)
