@@ -6,6 +6,7 @@
 mod clients;
 mod close;
 mod config;
+mod config_files;
 mod errors;
 mod forks;
 mod helper_faults;
@@ -16,6 +17,7 @@ mod labels;
 mod listener;
 mod lists;
 mod load;
+mod local_answers;
 mod order;
 mod pages;
 mod probes;

@@ -97,6 +97,10 @@ async fn who_differs_from_the_daemon_gets_a_server_of_its_own() {
     let differing = [
         (served.relay().env("PATH", &path), "PATH is not the daemon's"),
         (served.relay().env("LENT", "secret-two"), "LENT is not the daemon's"),
+        (
+            served.relay().env("VERGER_MODEL", "secret-three"),
+            "the settings by --config and VERGER_* are not the daemon's",
+        ),
     ];
     for (launch, said) in differing {
         let (mut own, link) = launch.start_piped();
