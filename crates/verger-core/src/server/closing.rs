@@ -46,6 +46,10 @@ impl Server {
             }
             None => {}
         }
+        if self.threads.get(&thread).is_some_and(|loaded| loaded.ephemeral) {
+            // The store has nothing of it to archive or delete. What is refused must not cost the thread its life.
+            return self.refuse(ticket, Refusal::Store(StoreFailure::NotFound));
+        }
         let then = Then { ending, tickets: vec![ticket] };
         match self.threads.get_mut(&thread) {
             Some(loaded) => {
@@ -143,6 +147,11 @@ impl Server {
         let Some(then) = closing.then.take() else { return };
         let scope = closing.scope;
         let thread = scope.thread;
+        let result = match result {
+            // Closed before its first turn: it had nothing to keep, and now it is gone, as it was to be.
+            Err(StoreFailure::NotFound) if closing.was_loaded => Ok(()),
+            result => result,
+        };
         if result.is_ok() && std::mem::take(&mut closing.was_loaded) {
             self.effects.push_back(Effect::Announce { thread, news: News::Unloaded });
         }

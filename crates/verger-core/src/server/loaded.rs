@@ -15,7 +15,7 @@ pub(super) struct Loaded {
     pub(super) generation: Generation,
     /// Requests that wait for the owner task to run; `None` once it does.
     pub(super) opening: Option<Vec<Waiting>>,
-    ephemeral: bool,
+    pub(super) ephemeral: bool,
     materialized: bool,
     /// Requests that may begin a turn: handed to the owner, and received by it when it last said that it was idle.
     pub(super) turns_sent: u64,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::world::thread;
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, Ticket};
-use crate::server::{Edit, Effect, Ending, Event, OpenError, OrphanTurn, Rules, Server, ServerName};
+use crate::server::{
+    Edit, Effect, Ending, Event, OpenError, OrphanTurn, Rules, Server, ServerName, StoreFailure,
+};
 use crate::time::Time;
 
 /// A server, a clock, and numbers for requests.
@@ -191,6 +193,36 @@ fn an_archive_ends_the_turn_waits_for_the_proof_and_then_for_the_store() {
         Event::Stored { thread: thread(1), generation, result: Ok(()) },
         &["announce Unloaded", "answer Ended", "announce Archived"],
     );
+}
+
+#[test]
+fn a_thread_that_ends_before_its_first_turn_has_nothing_to_keep() {
+    let mut story = Story::new(Rules::default());
+    let ticket = story.ticket();
+    story.tell(Event::Start { ticket, connection: A, thread: thread(1), ephemeral: false }, &["open 1"]);
+    story.opened(1, &["attach 1"]);
+    let generation = Generation(1);
+    story.end(Ending::Delete, &["stop 1"]);
+    story.tell(Event::Stopped { thread: thread(1), generation }, &["store Delete"]);
+    story.tell(
+        Event::Stored { thread: thread(1), generation, result: Err(StoreFailure::NotFound) },
+        &["announce Unloaded", "answer Ended", "announce Deleted"],
+    );
+    // Now nobody knows it any more.
+    story.end(Ending::Delete, &["store Delete"]);
+    let (generation, result) = (Generation(2), Err(StoreFailure::NotFound));
+    story.tell(Event::Stored { thread: thread(1), generation, result }, &["refuse Store(NotFound)"]);
+}
+
+#[test]
+fn an_ephemeral_thread_survives_what_it_is_refused() {
+    let mut story = Story::new(Rules::default());
+    let ticket = story.ticket();
+    story.tell(Event::Start { ticket, connection: A, thread: thread(1), ephemeral: true }, &["open 1"]);
+    story.opened(1, &["attach 1"]);
+    story.end(Ending::Archive, &["refuse Store(NotFound)"]);
+    story.end(Ending::Delete, &["refuse Store(NotFound)"]);
+    story.begin_turn(&["forward 1"]);
 }
 
 #[test]
