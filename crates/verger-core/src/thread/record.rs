@@ -102,8 +102,9 @@ impl Record {
 
 pub(super) fn new_turn(id: String, at: i64) -> Turn {
     Turn {
+        // No turn of ours was caused by another one.
+        root_turn_id: Some(id.clone()),
         id,
-        root_turn_id: None,
         items: Vec::new(),
         items_view: TurnItemsView::Full,
         status: TurnStatus::InProgress,
