@@ -70,7 +70,7 @@ impl Caller {
         }
         let session = self.session(&name).await.map_err(failed)?;
         let result = self.ask(session, &name, &tool, arguments, meta, definition.tool_timeout()).await;
-        let result = result.map_err(failed)?;
+        let result = result.map_err(|failure| failure.told(failed))?;
         serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
     }
 
@@ -83,14 +83,16 @@ impl Caller {
         arguments: Option<Value>,
         meta: Option<Value>,
         limit: Duration,
-    ) -> Result<Value, String> {
+    ) -> Result<Value, Failure> {
         for _ in 0..NEXT_HELPERS {
             match session.call(tool, arguments.clone(), meta.clone(), limit).await {
-                Err(CallError::NotSent { .. }) => session = self.session(name).await?,
-                answered => return answered.map_err(|error| error.to_string()),
+                Err(CallError::NotSent { .. }) => {
+                    session = self.session(name).await.map_err(Failure::Start)?
+                }
+                answered => return answered.map_err(Failure::Call),
             }
         }
-        session.call(tool, arguments, meta, limit).await.map_err(|error| error.to_string())
+        session.call(tool, arguments, meta, limit).await.map_err(Failure::Call)
     }
 
     /// `mcpServer/resource/read`.
@@ -131,7 +133,8 @@ impl Caller {
             ));
         }
         let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
-        outcome(self.ask(session, &name, tool, arguments, None, definition.tool_timeout()).await?)
+        let result = self.ask(session, &name, tool, arguments, None, definition.tool_timeout()).await;
+        outcome(result.map_err(|failure| failure.to_string())?)
     }
 
     /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that
@@ -152,6 +155,26 @@ impl Caller {
     }
 }
 
+/// Why a helper was asked and gave no result.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The next one could not be started, in words for people.
+    #[error("{0}")]
+    Start(String),
+    #[error(transparent)]
+    Call(CallError),
+}
+
+impl Failure {
+    /// What the client is told: a helper's own error as it is, all else as `failed` puts it.
+    fn told(self, failed: impl FnOnce(String) -> RpcError) -> RpcError {
+        match self {
+            Self::Call(CallError::Server { code, message, data, .. }) => RpcError { code, data, message },
+            other => failed(other.to_string()),
+        }
+    }
+}
+
 /// Reads a resource of a helper that runs.
 pub(crate) async fn read_resource(
     session: &Session,
@@ -160,7 +183,8 @@ pub(crate) async fn read_resource(
     limit: Duration,
 ) -> Result<McpResourceReadResponse, RpcError> {
     let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
-    let result = session.read_resource(uri, limit).await.map_err(|error| failed(error.to_string()))?;
+    let result = session.read_resource(uri, limit).await;
+    let result = result.map_err(|error| Failure::Call(error).told(failed))?;
     serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
 }
 
