@@ -85,6 +85,7 @@ impl Owner {
     async fn open(mut caller: Caller, origin: Origin) -> Result<Self, server::OpenError> {
         let (thread, generation) = (caller.thread, caller.generation);
         let store = caller.shared.store.clone();
+        let comes_back = matches!(origin, Origin::Saved);
         let (meta, log) = match origin {
             Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory(Vec::new())),
             Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation, Seq(0))),
@@ -96,11 +97,9 @@ impl Owner {
         };
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
-        let machine = Thread::new(thread);
-        caller.shared.statuses.set(thread, machine.status());
-        Ok(Self {
+        let owner = Self {
             caller,
-            machine,
+            machine: Thread::new(thread),
             meta,
             log,
             subscribers: BTreeMap::new(),
@@ -108,7 +107,15 @@ impl Owner {
             saying: None,
             tools: JoinSet::new(),
             errands: JoinSet::new(),
-        })
+        };
+        let status = owner.machine.status();
+        if comes_back {
+            // Who heard that it was unloaded hears that it no longer is. Of a new thread `thread/started` tells.
+            owner.tell_status(status);
+        } else {
+            owner.caller.shared.statuses.set(thread, status);
+        }
+        Ok(owner)
     }
 
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<ToThread>) {

@@ -145,7 +145,7 @@ impl Owner {
         }
     }
 
-    fn tell_status(&self, status: ThreadStatus) {
+    pub(super) fn tell_status(&self, status: ThreadStatus) {
         let shared = &self.caller.shared;
         shared.statuses.set(self.meta.id, status.clone());
         let thread_id = self.meta.id.to_string();

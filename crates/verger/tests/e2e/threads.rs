@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, begin_turn, ended, loaded, resume, say};
+use crate::stage::{Stage, begin_turn, ended, loaded, resume, say, turn};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_saved_thread_reads_the_same_however_it_is_asked_for() {
@@ -86,6 +86,46 @@ async fn unsubscribe_says_what_there_was_to_leave() {
     crate::stage::closed(&other, from, &thread).await;
     assert_eq!(client.call("thread/unsubscribe", named).await["status"], "notLoaded");
     drop((client, other));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thread_that_was_unloaded_is_told_to_be_back() {
+    let stage = Stage::bare();
+    let (client, observer) = (stage.client("client").await, stage.client("observer").await);
+    let thread = stage.saved(&client).await;
+    client.call("thread/unsubscribe", json!({ "threadId": thread })).await;
+    let is = |status: &'static str| move |params: &Value| params["status"]["type"] == status;
+    observer.note(0, "thread/status/changed", is("notLoaded")).await;
+    let from = observer.mark();
+    resume(&client, &thread).await;
+    let back = observer.note(from, "thread/status/changed", is("idle")).await;
+    assert_eq!(back["threadId"], thread.as_str());
+    drop((client, observer));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thread_that_keeps_nothing_ends_or_stays_as_it_is_told() {
+    let stage = Stage::bare();
+    let client = stage.client("client").await;
+    for method in ["thread/archive", "thread/delete"] {
+        let fresh = stage.thread(&client).await;
+        assert_eq!(client.call(method, json!({ "threadId": fresh })).await, json!({}), "{method}");
+        let started = client.call("thread/start", json!({ "ephemeral": true })).await;
+        let passing = started["thread"]["id"].as_str().expect("an id");
+        let (code, message) = client.refused(method, json!({ "threadId": passing })).await;
+        assert_eq!(
+            (code, message),
+            (-32600, format!("no rollout found for thread id {passing}")),
+            "{method}"
+        );
+        // Refused, and none the worse for it.
+        assert_eq!(turn(&client, passing, "hi").await["status"], "completed", "{method}");
+        assert_eq!(loaded(&client).await, [passing], "{method}");
+        client.call("thread/unsubscribe", json!({ "threadId": passing })).await;
+    }
+    drop(client);
     stage.finish();
 }
 
