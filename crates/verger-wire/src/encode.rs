@@ -1,6 +1,8 @@
 //! Messages as they leave: one line of JSON each, without the `jsonrpc` member and without a line end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::error::RpcError;
 use crate::frame::RequestId;
@@ -8,7 +10,7 @@ use crate::notifications::Notification;
 use crate::server_requests::ServerRequest;
 
 /// Where a notification stands in its thread's stream. Goes to clients that opted in, as `params._stream`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum StreamPosition {
     /// A durable event.

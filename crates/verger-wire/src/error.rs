@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use ts_rs::TS;
 
 use crate::frame::Fault;
 
@@ -24,7 +26,7 @@ pub mod code {
 }
 
 /// The `error` member of a message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct RpcError {
     /// One of [`code`], or what a helper answered.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use ts_rs::TS;
 
 use crate::error::RpcError;
 
@@ -17,7 +19,7 @@ pub const MAX_DEPTH: usize = 96;
 pub const MAX_ID_BYTES: usize = 512;
 
 /// The name that the sender of a request gave it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged)]
 pub enum RequestId {
     /// A whole number, signed 64 bits.

@@ -9,15 +9,18 @@
 mod encode;
 mod error;
 mod frame;
+mod methods;
 mod notifications;
 mod params;
 pub mod requests;
+pub mod schema;
 mod server_requests;
 pub mod types;
 
 pub use encode::{StreamPosition, error, notification, notification_at, reply, server_request};
 pub use error::{RpcError, code};
 pub use frame::{DecodeError, Fault, Incoming, MAX_DEPTH, MAX_ID_BYTES, RequestId, decode, decode_bytes};
+pub use methods::Method;
 pub use notifications::*;
 pub use requests::ClientRequest;
 pub use server_requests::*;

@@ -4,118 +4,115 @@
 //! `thread/deleted` and `thread/name/updated` go to every initialized connection, all else about a thread to its
 //! subscribers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::frame::RequestId;
+use crate::methods::notifications;
 use crate::types::{
     McpServerStartupFailureReason, McpServerStartupState, Thread, ThreadItem, ThreadStatus, ThreadTokenUsage,
     Turn, TurnError,
 };
 
-macro_rules! notifications {
-    ($($(#[doc = $doc:literal])+ $method:literal => $variant:ident($params:ty),)+) => {
-        /// A notification with its parameters.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "method", content = "params")]
-        pub enum Notification {
-            $($(#[doc = $doc])+ #[serde(rename = $method)] $variant($params),)+
-        }
-
-        impl Notification {
-            /// The method's name on the wire, as clients list it in `optOutNotificationMethods`.
-            #[must_use]
-            pub fn method(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(_) => $method,)+
-                }
-            }
-        }
-    };
-}
-
 notifications! {
-    /// A thread was begun or forked.
+    /// A notification with its parameters.
+    Notification
+
+    /// A thread was begun or forked, by any client.
     "thread/started" => ThreadStarted(ThreadStartedNotification),
     /// What a thread is doing has changed.
     "thread/status/changed" => ThreadStatusChanged(ThreadStatusChangedNotification),
-    /// A thread was unloaded; its helpers are proven gone.
-    "thread/closed" => ThreadClosed(ThreadIdNotification),
+    /// A thread was unloaded, and its helpers are proven gone.
+    "thread/closed" => ThreadClosed(ThreadClosedNotification),
     /// A thread was archived.
-    "thread/archived" => ThreadArchived(ThreadIdNotification),
-    /// A thread was brought back.
-    "thread/unarchived" => ThreadUnarchived(ThreadIdNotification),
+    "thread/archived" => ThreadArchived(ThreadArchivedNotification),
+    /// An archived thread was brought back.
+    "thread/unarchived" => ThreadUnarchived(ThreadUnarchivedNotification),
     /// A thread was deleted.
-    "thread/deleted" => ThreadDeleted(ThreadIdNotification),
+    "thread/deleted" => ThreadDeleted(ThreadDeletedNotification),
     /// A thread forgot its last turns.
-    "thread/reverted" => ThreadReverted(ThreadIdNotification),
+    "thread/reverted" => ThreadReverted(ThreadRevertedNotification),
     /// A thread was renamed.
     "thread/name/updated" => ThreadNameUpdated(ThreadNameUpdatedNotification),
     /// A thread has spent tokens.
     "thread/tokenUsage/updated" => ThreadTokenUsageUpdated(ThreadTokenUsageUpdatedNotification),
     /// A turn began.
-    "turn/started" => TurnStarted(TurnNotification),
-    /// A turn ended, one way or another.
-    "turn/completed" => TurnCompleted(TurnNotification),
+    "turn/started" => TurnStarted(TurnStartedNotification),
+    /// A turn ended: its status says how.
+    "turn/completed" => TurnCompleted(TurnCompletedNotification),
     /// An item began.
     "item/started" => ItemStarted(ItemStartedNotification),
-    /// An item is final, and durable.
+    /// An item is final, and durable. It takes the place of all that was told of it before.
     "item/completed" => ItemCompleted(ItemCompletedNotification),
-    /// More of an answer.
-    "item/agentMessage/delta" => AgentMessageDelta(DeltaNotification),
-    /// More of a plan.
-    "item/plan/delta" => PlanDelta(DeltaNotification),
+    /// More of the model's answer: append it to the item's text.
+    "item/agentMessage/delta" => AgentMessageDelta(AgentMessageDeltaNotification),
+    /// More of a plan: append it to the item's text.
+    "item/plan/delta" => PlanDelta(PlanDeltaNotification),
     /// More of a thought, in brief.
     "item/reasoning/summaryTextDelta" => ReasoningSummaryTextDelta(ReasoningSummaryTextDeltaNotification),
-    /// The next part of a thought, in brief.
+    /// The next part of a thought begins, in brief.
     "item/reasoning/summaryPartAdded" => ReasoningSummaryPartAdded(ReasoningSummaryPartAddedNotification),
     /// More of a thought, in full.
     "item/reasoning/textDelta" => ReasoningTextDelta(ReasoningTextDeltaNotification),
     /// A tool call tells how far it is.
     "item/mcpToolCall/progress" => McpToolCallProgress(McpToolCallProgressNotification),
-    /// A question to the client needs no answer any more.
+    /// A question of the server needs no answer any more: someone gave it, or its turn has ended.
     "serverRequest/resolved" => ServerRequestResolved(ServerRequestResolvedNotification),
-    /// A helper's start goes on.
+    /// The start of an MCP server goes on, or failed.
     "mcpServer/startupStatus/updated" => McpServerStatusUpdated(McpServerStatusUpdatedNotification),
-    /// A turn met an error.
+    /// A turn met an error; `willRetry` says whether it goes on.
     "error" => Error(ErrorNotification),
-    /// Something that people should know.
+    /// Something that a person should know.
     "warning" => Warning(WarningNotification),
-    /// Something in the configuration that people should mend.
+    /// Something in the configuration should be mended.
     "configWarning" => ConfigWarning(ConfigWarningNotification),
-    /// Something that clients should stop using.
+    /// Something that the client should stop using.
     "deprecationNotice" => DeprecationNotice(DeprecationNoticeNotification),
 }
 
 /// `thread/started`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ThreadStartedNotification {
-    /// Without turns. Boxed: the other notifications are small, and deltas are many.
+    /// Without turns.
+    // Boxed: the other notifications are small, and deltas are many.
     pub thread: Box<Thread>,
 }
 
 /// `thread/status/changed`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadStatusChangedNotification {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// What it does now.
     pub status: ThreadStatus,
 }
 
-/// `thread/closed`, `thread/archived`, `thread/unarchived`, `thread/deleted`, `thread/reverted`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What names a thread and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadIdNotification {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
 }
 
+/// `thread/closed`.
+pub type ThreadClosedNotification = ThreadIdNotification;
+/// `thread/archived`.
+pub type ThreadArchivedNotification = ThreadIdNotification;
+/// `thread/unarchived`.
+pub type ThreadUnarchivedNotification = ThreadIdNotification;
+/// `thread/deleted`.
+pub type ThreadDeletedNotification = ThreadIdNotification;
+/// `thread/reverted`.
+pub type ThreadRevertedNotification = ThreadIdNotification;
+
 /// `thread/name/updated`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadNameUpdatedNotification {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// Its name now.
     #[serde(default)]
@@ -123,7 +120,7 @@ pub struct ThreadNameUpdatedNotification {
 }
 
 /// `thread/tokenUsage/updated`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadTokenUsageUpdatedNotification {
     /// Which thread.
@@ -134,8 +131,8 @@ pub struct ThreadTokenUsageUpdatedNotification {
     pub token_usage: ThreadTokenUsage,
 }
 
-/// `turn/started` and `turn/completed`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A turn and where it belongs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnNotification {
     /// In which thread.
@@ -144,8 +141,13 @@ pub struct TurnNotification {
     pub turn: Turn,
 }
 
+/// `turn/started`.
+pub type TurnStartedNotification = TurnNotification;
+/// `turn/completed`.
+pub type TurnCompletedNotification = TurnNotification;
+
 /// `item/started`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemStartedNotification {
     /// As it begins.
@@ -159,7 +161,7 @@ pub struct ItemStartedNotification {
 }
 
 /// `item/completed`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemCompletedNotification {
     /// As it stays.
@@ -175,8 +177,8 @@ pub struct ItemCompletedNotification {
     pub completed_at_ms: i64,
 }
 
-/// `item/agentMessage/delta` and `item/plan/delta`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A piece of text for an item in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct DeltaNotification {
     /// In which thread.
@@ -189,8 +191,13 @@ pub struct DeltaNotification {
     pub delta: String,
 }
 
+/// `item/agentMessage/delta`.
+pub type AgentMessageDeltaNotification = DeltaNotification;
+/// `item/plan/delta`.
+pub type PlanDeltaNotification = DeltaNotification;
+
 /// `item/reasoning/summaryTextDelta`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ReasoningSummaryTextDeltaNotification {
     /// In which thread.
@@ -206,7 +213,7 @@ pub struct ReasoningSummaryTextDeltaNotification {
 }
 
 /// `item/reasoning/summaryPartAdded`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ReasoningSummaryPartAddedNotification {
     /// In which thread.
@@ -220,7 +227,7 @@ pub struct ReasoningSummaryPartAddedNotification {
 }
 
 /// `item/reasoning/textDelta`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ReasoningTextDeltaNotification {
     /// In which thread.
@@ -236,7 +243,7 @@ pub struct ReasoningTextDeltaNotification {
 }
 
 /// `item/mcpToolCall/progress`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpToolCallProgressNotification {
     /// In which thread.
@@ -250,7 +257,7 @@ pub struct McpToolCallProgressNotification {
 }
 
 /// `serverRequest/resolved`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerRequestResolvedNotification {
     /// In which thread.
@@ -260,7 +267,7 @@ pub struct ServerRequestResolvedNotification {
 }
 
 /// `mcpServer/startupStatus/updated`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerStatusUpdatedNotification {
     /// For which thread.
@@ -279,7 +286,7 @@ pub struct McpServerStatusUpdatedNotification {
 }
 
 /// `error`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorNotification {
     /// What happened.
@@ -293,7 +300,7 @@ pub struct ErrorNotification {
 }
 
 /// `warning`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct WarningNotification {
     /// About which thread, if any.
@@ -304,7 +311,7 @@ pub struct WarningNotification {
 }
 
 /// `configWarning`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ConfigWarningNotification {
     /// For people, in brief.
     pub summary: String,
@@ -320,7 +327,7 @@ pub struct ConfigWarningNotification {
 }
 
 /// A stretch of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TextRange {
     /// Its first character.
     pub start: TextPosition,
@@ -329,7 +336,7 @@ pub struct TextRange {
 }
 
 /// A place in a file, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TextPosition {
     /// The line.
     pub line: usize,
@@ -338,7 +345,7 @@ pub struct TextPosition {
 }
 
 /// `deprecationNotice`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeprecationNoticeNotification {
     /// For people, in brief.
     pub summary: String,

@@ -1,25 +1,26 @@
 //! What the server asks of clients: may this tool run, what does the user answer, run your own tool.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
+use crate::methods::requests;
 use crate::types::{DynamicToolCallOutputContentItem, McpServerElicitationAction};
 
-/// A question to the client. It goes to every subscriber under one id; the first answer counts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", content = "params")]
-pub enum ServerRequest {
-    /// A helper asks the user, or Verger asks whether a helper's tool may run. Answer:
-    /// [`McpServerElicitationRequestResponse`].
-    #[serde(rename = "mcpServer/elicitation/request")]
-    McpServerElicitation(McpServerElicitationRequestParams),
-    /// Run a tool that the client provides. Answer: [`DynamicToolCallResponse`].
-    #[serde(rename = "item/tool/call")]
-    DynamicToolCall(DynamicToolCallParams),
+requests! {
+    /// A question to the client. It goes to every subscriber under one id; the first answer counts.
+    ServerRequest
+
+    /// A helper asks the user, or Verger asks whether a helper's tool may run.
+    "mcpServer/elicitation/request" => McpServerElicitation(McpServerElicitationRequestParams)
+        -> McpServerElicitationRequestResponse,
+    /// Run a tool that the client provides.
+    "item/tool/call" => DynamicToolCall(DynamicToolCallParams) -> DynamicToolCallResponse,
 }
 
 /// `mcpServer/elicitation/request`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerElicitationRequestParams {
     /// In which thread.
@@ -35,7 +36,7 @@ pub struct McpServerElicitationRequestParams {
 }
 
 /// What a helper asks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum McpServerElicitationRequest {
     /// To fill in a form.
@@ -63,7 +64,7 @@ pub enum McpServerElicitationRequest {
 }
 
 /// `_meta` of a form that asks whether a tool may run. Its members are snake_case on the wire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct McpToolApprovalMeta {
     /// Always `mcp_tool_call`.
     pub codex_approval_kind: String,
@@ -86,7 +87,7 @@ pub struct McpToolApprovalMeta {
 }
 
 /// One argument for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ToolParamDisplay {
     /// Its name.
     pub name: String,
@@ -97,7 +98,8 @@ pub struct ToolParamDisplay {
 }
 
 /// Answer to `mcpServer/elicitation/request`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
+#[ts(optional_fields = nullable)]
 pub struct McpServerElicitationRequestResponse {
     /// Yes or no.
     pub action: McpServerElicitationAction,
@@ -110,7 +112,7 @@ pub struct McpServerElicitationRequestResponse {
 }
 
 /// `item/tool/call`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicToolCallParams {
     /// In which thread.
@@ -129,24 +131,11 @@ pub struct DynamicToolCallParams {
 }
 
 /// Answer to `item/tool/call`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicToolCallResponse {
     /// What the tool says.
     pub content_items: Vec<DynamicToolCallOutputContentItem>,
     /// Whether it went well.
     pub success: bool,
-}
-
-// === impl ServerRequest ===
-
-impl ServerRequest {
-    /// The method's name on the wire.
-    #[must_use]
-    pub fn method(&self) -> &'static str {
-        match self {
-            Self::McpServerElicitation(_) => "mcpServer/elicitation/request",
-            Self::DynamicToolCall(_) => "item/tool/call",
-        }
-    }
 }

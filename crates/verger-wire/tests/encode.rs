@@ -1,5 +1,8 @@
 //! Messages out: exactly the members that the peer writes, `null`s included.
 
+mod schema;
+
+use schema::judge;
 use serde_json::{Value, json};
 use verger_wire::requests::{
     Empty, McpServerToolCallResponse, ThreadResumeResponse, ThreadStartResponse, ThreadUnsubscribeResponse,
@@ -72,12 +75,13 @@ fn tool_call() -> ThreadItem {
     })
 }
 
-/// Text equals JSON, and reads back as the same notification.
+/// Text equals JSON, reads back as the same notification, and is what the schema says.
 fn check(event: &Notification, expected: &Value) {
     let text = notification(event);
     assert_eq!(&serde_json::from_str::<Value>(&text).expect(&text), expected);
     assert_eq!(&serde_json::from_str::<Notification>(&text).expect(&text), event);
     assert_eq!(expected["method"], event.method());
+    judge().require("ServerNotification", expected);
 }
 
 #[test]
@@ -225,6 +229,7 @@ fn a_resume_is_a_start_with_cursors() {
         "approvalsReviewer": "user", "sandbox": {"type": "dangerFullAccess"}, "reasoningEffort": null,
         "initialTurnsPage": null, "turnsBackwardsCursor": "c", "itemsBackwardsCursor": null,
     });
+    judge().require("ThreadResumeResponse", &expected);
     assert_eq!(serde_json::to_value(&resumed).unwrap(), expected);
     assert_eq!(serde_json::from_value::<ThreadResumeResponse>(expected).unwrap(), resumed);
 }
@@ -291,4 +296,5 @@ fn an_approval_is_asked_as_a_form_that_clients_of_the_peer_know() {
                 "tool_params_display": [{"name": "text", "value": "w", "display_name": "text"}]}}})
     );
     assert_eq!(serde_json::from_str::<ServerRequest>(&text).unwrap(), request);
+    judge().require("ServerRequest", &serde_json::from_str(&text).unwrap());
 }

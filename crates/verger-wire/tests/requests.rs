@@ -1,14 +1,21 @@
 //! Parameters in: each method finds its type, and each mistake is named by its path.
 
+mod schema;
+
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use verger_wire::requests::{ItemAnchor, ItemsCursor};
 use verger_wire::types::{AskForApproval, SandboxMode, SandboxPolicy, UserInput};
 use verger_wire::{ClientRequest, RpcError, code};
 
+/// As the crate decodes it; the schema must agree.
 fn decode(method: &str, params: &Value) -> Result<ClientRequest, RpcError> {
     let raw = RawValue::from_string(params.to_string()).expect("a Value prints as JSON");
-    ClientRequest::decode(method, Some(&raw))
+    let decoded = ClientRequest::decode(method, Some(&raw));
+    let message = json!({ "id": 1, "method": method, "params": params });
+    let judged = schema::judge().check("ClientRequest", &message);
+    assert_eq!(judged.is_ok(), decoded.is_ok(), "{message}: the schema says {judged:?}");
+    decoded
 }
 
 /// The message of a -32602.

@@ -1,20 +1,23 @@
 //! What clients ask at their start: account, models, configuration. Some end without an answer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use ts_rs::TS;
 
 use crate::types::Account;
 
 /// `account/read`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GetAccountParams {
     /// Renew the sign-in first.
+    #[ts(optional, as = "Option<_>")]
     pub refresh_token: bool,
 }
 
 /// Answer to `account/read`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct GetAccountResponse {
     /// Who is signed in; nobody, with Verger.
@@ -28,8 +31,9 @@ pub struct GetAccountResponse {
 }
 
 /// `model/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct ModelListParams {
     /// Where to go on.
     pub cursor: Option<String>,
@@ -42,7 +46,7 @@ pub struct ModelListParams {
 }
 
 /// Answer to `model/list`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelListResponse {
     /// This page.
@@ -53,7 +57,7 @@ pub struct ModelListResponse {
 }
 
 /// A model to choose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
     /// For clients.
@@ -75,7 +79,7 @@ pub struct Model {
 }
 
 /// How hard a model can think.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ReasoningEffortOption {
     /// Its name.
@@ -85,17 +89,19 @@ pub struct ReasoningEffortOption {
 }
 
 /// `config/read`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct ConfigReadParams {
     /// As seen from this directory.
     pub cwd: Option<String>,
     /// With the files that it came from.
+    #[ts(optional, as = "Option<_>")]
     pub include_layers: bool,
 }
 
 /// Answer to `config/read`. Keys as in the file, `null` where unset.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ConfigReadResponse {
     /// What is in force.
     pub config: Map<String, Value>,
@@ -107,7 +113,7 @@ pub struct ConfigReadResponse {
 }
 
 /// Answer to `configRequirements/read`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigRequirementsReadResponse {
     /// None, with Verger.

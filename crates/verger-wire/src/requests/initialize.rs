@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 /// `initialize`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct InitializeParams {
     /// Who asks.
     pub client_info: ClientInfo,
@@ -17,7 +20,8 @@ pub struct InitializeParams {
 }
 
 /// A client's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[ts(optional_fields = nullable)]
 pub struct ClientInfo {
     /// For programs.
     pub name: String,
@@ -29,25 +33,30 @@ pub struct ClientInfo {
 }
 
 /// What a client can do.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct InitializeCapabilities {
     /// It knows methods and fields that may still change.
+    #[ts(optional, as = "Option<_>")]
     pub experimental_api: bool,
     /// Notifications that it does not want, by method.
     pub opt_out_notification_methods: Option<Vec<String>>,
     /// It can draw the provider's own forms.
+    #[ts(optional, as = "Option<_>")]
     pub mcp_server_openai_form_elicitation: bool,
     /// It signs its requests.
+    #[ts(optional, as = "Option<_>")]
     pub request_attestation: bool,
     /// A person must approve.
+    #[ts(optional, as = "Option<_>")]
     pub required_human_approval: bool,
     /// By name, `verger/replay` among them.
     pub extensions: Option<BTreeMap<String, Value>>,
 }
 
 /// Answer to `initialize`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct InitializeResponse {
     /// `CLIENT/0.169.0 (OS VERSION; ARCH) verger/X.Y.Z (CLIENT; CLIENT_VERSION)`: clients read the protocol's level

@@ -1,13 +1,17 @@
 //! Helpers used without a turn, and the list of servers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
+use super::Empty;
 use crate::types::McpServerStatus;
 
 /// `mcpServer/tool/call`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct McpServerToolCallParams {
     /// Whose helper.
     pub thread_id: String,
@@ -24,7 +28,7 @@ pub struct McpServerToolCallParams {
 }
 
 /// Answer to `mcpServer/tool/call`: what the server answered, absent members left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerToolCallResponse {
     /// MCP content blocks, unchanged.
@@ -41,8 +45,9 @@ pub struct McpServerToolCallResponse {
 }
 
 /// `mcpServer/resource/read`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct McpResourceReadParams {
     /// Whose helper; without it a helper is started for this request alone.
     #[serde(default)]
@@ -54,7 +59,7 @@ pub struct McpResourceReadParams {
 }
 
 /// Answer to `mcpServer/resource/read`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpResourceReadResponse {
     /// MCP resource contents, unchanged.
@@ -65,8 +70,9 @@ pub struct McpResourceReadResponse {
 }
 
 /// `mcpServerStatus/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct ListMcpServerStatusParams {
     /// Where to go on.
     pub cursor: Option<String>,
@@ -81,7 +87,7 @@ pub struct ListMcpServerStatusParams {
 }
 
 /// How much of a server is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpServerStatusDetail {
     /// All.
@@ -92,7 +98,7 @@ pub enum McpServerStatusDetail {
 }
 
 /// Answer to `mcpServerStatus/list`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ListMcpServerStatusResponse {
     /// This page.
@@ -101,3 +107,6 @@ pub struct ListMcpServerStatusResponse {
     #[serde(default)]
     pub next_cursor: Option<String>,
 }
+
+/// Answer to `config/mcpServer/reload`.
+pub type McpServerRefreshResponse = Empty;

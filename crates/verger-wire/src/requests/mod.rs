@@ -13,8 +13,9 @@ mod thread_list;
 mod thread_metadata;
 mod turn;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use ts_rs::TS;
 
 pub use absent::*;
 pub use account::*;
@@ -28,111 +29,82 @@ pub use thread_list::*;
 pub use thread_metadata::*;
 pub use turn::*;
 
-use crate::error::RpcError;
-use crate::params;
+use crate::methods::requests;
 
 /// Parameters or a result without members: `{}` on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Empty {}
 
-macro_rules! client_requests {
-    ($($(#[doc = $doc:literal])+ $method:literal => $variant:ident($params:ty),)+) => {
-        /// A request with its parameters. Each variant's doc names the type of the answer.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "method", content = "params")]
-        pub enum ClientRequest {
-            $($(#[doc = $doc])+ #[serde(rename = $method)] $variant($params),)+
-        }
+requests! {
+    /// A request of a client, with its parameters.
+    ClientRequest
 
-        impl ClientRequest {
-            /// Every method that is served, in the order of the enum.
-            pub const METHODS: &'static [&'static str] = &[$($method),+];
-
-            /// Finds the method and its parameters. Unknown fields are ignored; missing parameters count as `{}`.
-            ///
-            /// # Errors
-            /// -32601 for a method that is not served, -32602 naming the field that does not fit.
-            pub fn decode(method: &str, params: Option<&RawValue>) -> Result<Self, RpcError> {
-                match method {
-                    $($method => params::decode(params).map(Self::$variant),)+
-                    _ => Err(RpcError::method_not_found(method)),
-                }
-            }
-
-            /// The method's name on the wire.
-            #[must_use]
-            pub fn method(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(_) => $method,)+
-                }
-            }
-        }
-    };
-}
-
-client_requests! {
-    /// First of all, once. Answer: [`InitializeResponse`].
-    "initialize" => Initialize(InitializeParams),
-    /// A new thread, subscribed to. Answer: [`ThreadStartResponse`].
-    "thread/start" => ThreadStart(Box<ThreadStartParams>),
-    /// Follow a thread, loading it where needed. Answer: [`ThreadResumeResponse`].
-    "thread/resume" => ThreadResume(Box<ThreadResumeParams>),
-    /// A new thread that begins with another's history. Answer: [`ThreadStartResponse`].
-    "thread/fork" => ThreadFork(Box<ThreadForkParams>),
-    /// Look at a thread. Answer: [`ThreadReadResponse`].
-    "thread/read" => ThreadRead(ThreadReadParams),
-    /// Saved threads, page by page. Answer: [`ThreadListResponse`].
-    "thread/list" => ThreadList(Box<ThreadListParams>),
-    /// Loaded threads, page by page. Answer: [`ThreadLoadedListResponse`].
-    "thread/loaded/list" => ThreadLoadedList(PageParams),
-    /// A thread's turns, page by page. Answer: [`ThreadTurnsListResponse`].
-    "thread/turns/list" => ThreadTurnsList(ThreadTurnsListParams),
-    /// A thread's items, page by page. Answer: [`ThreadItemsListResponse`].
-    "thread/items/list" => ThreadItemsList(ThreadItemsListParams),
-    /// Stop following. Answer: [`ThreadUnsubscribeResponse`].
-    "thread/unsubscribe" => ThreadUnsubscribe(ThreadIdParams),
-    /// Out of sight, unloaded. Answer: [`Empty`].
-    "thread/archive" => ThreadArchive(ThreadIdParams),
-    /// Back in sight. Answer: [`ThreadReadResponse`].
-    "thread/unarchive" => ThreadUnarchive(ThreadIdParams),
-    /// Gone for good. Answer: [`Empty`].
-    "thread/delete" => ThreadDelete(ThreadIdParams),
-    /// Rename. Answer: [`Empty`].
-    "thread/name/set" => ThreadNameSet(ThreadSetNameParams),
-    /// Note where it was worked on. Answer: [`ThreadReadResponse`].
-    "thread/metadata/update" => ThreadMetadataUpdate(ThreadMetadataUpdateParams),
-    /// Forget a turn and all after it. Answer: [`ThreadRevertResponse`].
-    "thread/revert" => ThreadRevert(ThreadRevertParams),
-    /// Say something. Answer: [`TurnStartResponse`].
-    "turn/start" => TurnStart(Box<TurnStartParams>),
-    /// Say something into a running turn. Answer: [`TurnSteerResponse`].
-    "turn/steer" => TurnSteer(TurnSteerParams),
-    /// Stop a turn. Answer, once it has ended: [`Empty`].
-    "turn/interrupt" => TurnInterrupt(TurnInterruptParams),
-    /// Use a helper's tool without a turn. Answer: [`McpServerToolCallResponse`].
-    "mcpServer/tool/call" => McpServerToolCall(McpServerToolCallParams),
-    /// Read a helper's resource without a turn. Answer: [`McpResourceReadResponse`].
-    "mcpServer/resource/read" => McpResourceRead(McpResourceReadParams),
-    /// The configured servers. Answer: [`ListMcpServerStatusResponse`].
-    "mcpServerStatus/list" => McpServerStatusList(ListMcpServerStatusParams),
-    /// Read the configuration again. Answer: [`Empty`].
-    "config/mcpServer/reload" => McpServerReload(Empty),
-    /// Who pays. Answer: [`GetAccountResponse`].
-    "account/read" => AccountRead(GetAccountParams),
-    /// Models to choose from. Answer: [`ModelListResponse`].
-    "model/list" => ModelList(ModelListParams),
-    /// Providers to choose from. Answer: [`ModelProviderListResponse`].
-    "modelProvider/list" => ModelProviderList(Empty),
-    /// Hooks, of which there are none. Answer: [`HooksListResponse`].
-    "hooks/list" => HooksList(FoldersParams),
-    /// Skills, of which there are none. Answer: [`SkillsListResponse`].
-    "skills/list" => SkillsList(FoldersParams),
-    /// The configuration in force. Answer: [`ConfigReadResponse`].
-    "config/read" => ConfigRead(ConfigReadParams),
-    /// Limits that an administrator set. Answer: [`ConfigRequirementsReadResponse`].
-    "configRequirements/read" => ConfigRequirementsRead(Empty),
-    /// What runs. Answer: [`PsResponse`].
-    "verger/ps" => Ps(Empty),
-    /// Before `initialize`, by who relays a connection: for whom. Answer: [`Empty`].
-    "verger/relay" => Relay(RelayParams),
+    /// Introduces the client. The first request of a connection, and only once.
+    "initialize" => Initialize(InitializeParams) -> InitializeResponse,
+    /// Begins a thread and subscribes the connection to it. Nothing is stored before its first turn.
+    "thread/start" => ThreadStart(Box<ThreadStartParams>) -> ThreadStartResponse,
+    /// Subscribes the connection to a thread, loading it where needed. The answer is a picture of the thread; every
+    /// event after it follows as a notification.
+    "thread/resume" => ThreadResume(Box<ThreadResumeParams>) -> ThreadResumeResponse,
+    /// Begins a thread with another's history, and subscribes the connection to it. The other one is not touched.
+    "thread/fork" => ThreadFork(Box<ThreadForkParams>) -> ThreadForkResponse,
+    /// Shows a thread without loading it or subscribing to it.
+    "thread/read" => ThreadRead(ThreadReadParams) -> ThreadReadResponse,
+    /// Lists saved threads, page by page. A thread is saved with its first turn.
+    "thread/list" => ThreadList(Box<ThreadListParams>) -> ThreadListResponse,
+    /// Lists the ids of loaded threads, page by page: those that have a live owner in the server.
+    "thread/loaded/list" => ThreadLoadedList(ThreadLoadedListParams) -> ThreadLoadedListResponse,
+    /// Lists a thread's turns, page by page.
+    "thread/turns/list" => ThreadTurnsList(ThreadTurnsListParams) -> ThreadTurnsListResponse,
+    /// Lists a thread's items, page by page.
+    "thread/items/list" => ThreadItemsList(ThreadItemsListParams) -> ThreadItemsListResponse,
+    /// Ends all of the connection's subscriptions to a thread. When the last subscriber has left, an idle thread is
+    /// unloaded and its helpers are ended.
+    "thread/unsubscribe" => ThreadUnsubscribe(ThreadUnsubscribeParams) -> ThreadUnsubscribeResponse,
+    /// Puts a thread out of sight. A turn that runs is interrupted; the answer comes when the helpers are proven gone.
+    "thread/archive" => ThreadArchive(ThreadArchiveParams) -> ThreadArchiveResponse,
+    /// Brings an archived thread back.
+    "thread/unarchive" => ThreadUnarchive(ThreadUnarchiveParams) -> ThreadUnarchiveResponse,
+    /// Deletes a thread for good. A turn that runs is interrupted; the answer comes when the helpers are proven gone.
+    "thread/delete" => ThreadDelete(ThreadDeleteParams) -> ThreadDeleteResponse,
+    /// Names a thread.
+    "thread/name/set" => ThreadNameSet(ThreadSetNameParams) -> ThreadSetNameResponse,
+    /// Notes in which state of a repository a thread was worked on.
+    "thread/metadata/update" => ThreadMetadataUpdate(ThreadMetadataUpdateParams) -> ThreadMetadataUpdateResponse,
+    /// Forgets a turn and all turns after it.
+    "thread/revert" => ThreadRevert(ThreadRevertParams) -> ThreadRevertResponse,
+    /// Says something to the model. The answer comes at once, the work as notifications up to `turn/completed`. While a
+    /// turn runs, the input joins it and the answer names that turn.
+    "turn/start" => TurnStart(Box<TurnStartParams>) -> TurnStartResponse,
+    /// Says something into a turn that runs.
+    "turn/steer" => TurnSteer(TurnSteerParams) -> TurnSteerResponse,
+    /// Stops a turn. The answer comes when it has ended.
+    "turn/interrupt" => TurnInterrupt(TurnInterruptParams) -> TurnInterruptResponse,
+    /// Calls a tool of a thread's MCP server outside any turn, starting the server where needed.
+    "mcpServer/tool/call" => McpServerToolCall(McpServerToolCallParams) -> McpServerToolCallResponse,
+    /// Reads a resource of an MCP server outside any turn.
+    "mcpServer/resource/read" => McpResourceRead(McpResourceReadParams) -> McpResourceReadResponse,
+    /// Lists the configured MCP servers with their tools, page by page.
+    "mcpServerStatus/list" => McpServerStatusList(ListMcpServerStatusParams) -> ListMcpServerStatusResponse,
+    /// Reads the configuration again. The answer comes when removed and changed MCP servers are proven gone.
+    "config/mcpServer/reload" => McpServerReload(Empty) -> McpServerRefreshResponse,
+    /// Says who is signed in with the provider: nobody, since Verger has no accounts.
+    "account/read" => AccountRead(GetAccountParams) -> GetAccountResponse,
+    /// Lists the models to choose from, page by page.
+    "model/list" => ModelList(ModelListParams) -> ModelListResponse,
+    /// Lists the configured providers of models.
+    "modelProvider/list" => ModelProviderList(ModelProviderListParams) -> ModelProviderListResponse,
+    /// Lists hooks, of which there are none.
+    "hooks/list" => HooksList(HooksListParams) -> HooksListResponse,
+    /// Lists skills, of which there are none.
+    "skills/list" => SkillsList(SkillsListParams) -> SkillsListResponse,
+    /// Shows the configuration in force.
+    "config/read" => ConfigRead(ConfigReadParams) -> ConfigReadResponse,
+    /// Shows limits that an administrator set: none, with Verger.
+    "configRequirements/read" => ConfigRequirementsRead(Empty) -> ConfigRequirementsReadResponse,
+    /// Shows what runs: the server, its threads and its helpers. Not in Codex.
+    "verger/ps" => Ps(Empty) -> PsResponse,
+    /// Says for whom a connection is relayed: sent before `initialize` by `verger app-server` when it hands its client on
+    /// to the daemon. Clients have no use for it. Not in Codex.
+    "verger/relay" => Relay(RelayParams) -> Empty,
 }

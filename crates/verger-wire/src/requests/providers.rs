@@ -1,9 +1,16 @@
 //! Providers of models, as clients show them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::Empty;
+
+/// `modelProvider/list`.
+pub type ModelProviderListParams = Empty;
 
 /// Answer to `modelProvider/list`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelProviderListResponse {
     /// All of them.
@@ -15,7 +22,7 @@ pub struct ModelProviderListResponse {
 }
 
 /// One provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelProviderSummary {
     /// Its name in the configuration.
@@ -32,7 +39,7 @@ pub struct ModelProviderSummary {
 }
 
 /// What kind of provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ProviderSettings {
     /// The built-in one of the peer.
@@ -45,7 +52,7 @@ pub enum ProviderSettings {
 }
 
 /// How a provider knows who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum GatewayAuth {
     /// It does not.

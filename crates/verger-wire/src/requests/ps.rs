@@ -1,11 +1,13 @@
 //! Verger's own: what runs, as `verger ps` shows it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::types::ThreadStatus;
 
 /// Answer to `verger/ps`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct PsResponse {
     /// The daemon.
     pub server: PsServer,
@@ -20,7 +22,7 @@ pub struct PsResponse {
 }
 
 /// The daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PsServer {
     /// Its version.
@@ -38,7 +40,7 @@ pub struct PsServer {
 }
 
 /// A loaded thread.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct PsThread {
     /// Which.
     pub id: String,
@@ -53,7 +55,7 @@ pub struct PsThread {
 }
 
 /// A helper.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PsHelper {
     /// Its number in this run.
@@ -79,7 +81,7 @@ pub struct PsHelper {
 }
 
 /// How far a helper is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum HelperState {
     /// Its process is on the way.
@@ -93,7 +95,7 @@ pub enum HelperState {
 }
 
 /// What proves that a helper's processes are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ContainmentLevel {
     /// The exit of a PID namespace's init.

@@ -1,16 +1,19 @@
 //! Threads one by one: begin, follow, fork, look, leave, put away.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use ts_rs::TS;
 
-use super::{SortDirection, ThreadTurnsListResponse};
+use super::{Empty, SortDirection, ThreadTurnsListResponse};
 use crate::types::{
     ApprovalsReviewer, AskForApproval, Personality, SandboxMode, SandboxPolicy, Thread, TurnItemsView,
 };
 
 /// `thread/start`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct ThreadStartParams {
     /// The working directory.
     pub cwd: Option<String>,
@@ -26,7 +29,7 @@ pub struct ThreadStartParams {
     pub sandbox: Option<SandboxMode>,
     /// Configuration for this thread, by dotted key.
     pub config: Option<Map<String, Value>>,
-    /// Keep it nowhere.
+    /// Store nothing of it: it ends when it is unloaded.
     pub ephemeral: Option<bool>,
     /// Instead of the model's instructions.
     pub base_instructions: Option<String>,
@@ -44,8 +47,8 @@ pub struct ThreadStartParams {
     pub thread_source: Option<String>,
 }
 
-/// Answer to `thread/start` and `thread/fork`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Answer to `thread/start`: the thread and how it will run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadStartResponse {
     /// The thread.
@@ -77,19 +80,22 @@ pub struct ThreadStartResponse {
 }
 
 /// `thread/resume`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct ThreadResumeParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// Answer without turns; the client pages through `thread/turns/list`.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub exclude_turns: bool,
-    /// Answer with a page of turns as `thread/turns/list` gives it.
+    /// Answer with a page of turns as `thread/turns/list` gives it. Experimental.
     #[serde(default)]
     pub initial_turns_page: Option<InitialTurnsPageParams>,
     /// Verger's own: only watch. Does not keep the thread loaded.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub observe: bool,
     /// Verger's own, with `verger/replay`: what the client already has.
     #[serde(default)]
@@ -130,8 +136,9 @@ pub struct ThreadResumeParams {
 }
 
 /// A page of turns that comes with the answer to `thread/resume`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct InitialTurnsPageParams {
     /// At most so many.
     pub limit: Option<u32>,
@@ -142,7 +149,7 @@ pub struct InitialTurnsPageParams {
 }
 
 /// The last durable event that a client has seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplaySince {
     /// Of which lineage of the log.
@@ -152,7 +159,7 @@ pub struct ReplaySince {
 }
 
 /// Answer to `thread/resume`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadResumeResponse {
     /// As for `thread/start`, with `thread.turns` filled unless the client declined.
@@ -176,7 +183,7 @@ pub struct ThreadResumeResponse {
 }
 
 /// What a resume with `since` brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Replay {
     /// All that was missed follows; otherwise `thread.turns` is a snapshot.
@@ -190,22 +197,25 @@ pub struct Replay {
 }
 
 /// `thread/fork`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct ThreadForkParams {
     /// Whose history.
     pub thread_id: String,
     /// Up to and with this turn, which must have ended; all of it when absent.
     #[serde(default)]
     pub last_turn_id: Option<String>,
-    /// Up to this turn and without it.
+    /// Up to this turn and without it. Experimental.
     #[serde(default)]
     pub before_turn_id: Option<String>,
-    /// Keep the fork nowhere.
+    /// Store nothing of the fork: it ends when it is unloaded.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub ephemeral: bool,
     /// Answer without turns.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub exclude_turns: bool,
     /// The working directory.
     #[serde(default)]
@@ -236,41 +246,66 @@ pub struct ThreadForkParams {
     pub thread_source: Option<String>,
 }
 
+/// Answer to `thread/fork`.
+pub type ThreadForkResponse = ThreadStartResponse;
+
 /// `thread/read`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadReadParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// With all of its turns.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub include_turns: bool,
 }
 
-/// Answer to `thread/read`, `thread/unarchive` and `thread/metadata/update`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Answer to `thread/read`: the thread alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ThreadReadResponse {
     /// The thread.
     pub thread: Thread,
 }
 
-/// `thread/unsubscribe`, `thread/archive`, `thread/unarchive` and `thread/delete`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Answer to `thread/unarchive`.
+pub type ThreadUnarchiveResponse = ThreadReadResponse;
+/// Answer to `thread/metadata/update`.
+pub type ThreadMetadataUpdateResponse = ThreadReadResponse;
+
+/// What names a thread and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadIdParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
 }
 
+/// `thread/unsubscribe`.
+pub type ThreadUnsubscribeParams = ThreadIdParams;
+/// `thread/archive`.
+pub type ThreadArchiveParams = ThreadIdParams;
+/// `thread/unarchive`.
+pub type ThreadUnarchiveParams = ThreadIdParams;
+/// `thread/delete`.
+pub type ThreadDeleteParams = ThreadIdParams;
+
+/// Answer to `thread/archive`.
+pub type ThreadArchiveResponse = Empty;
+/// Answer to `thread/delete`.
+pub type ThreadDeleteResponse = Empty;
+/// Answer to `thread/name/set`.
+pub type ThreadSetNameResponse = Empty;
+
 /// Answer to `thread/unsubscribe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ThreadUnsubscribeResponse {
     /// What there was to leave.
     pub status: ThreadUnsubscribeStatus,
 }
 
 /// What there was to leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ThreadUnsubscribeStatus {
     /// No such thread in memory.
@@ -282,27 +317,27 @@ pub enum ThreadUnsubscribeStatus {
 }
 
 /// `thread/name/set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadSetNameParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// Its new name.
     pub name: String,
 }
 
 /// `thread/revert`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadRevertParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// The first turn to forget.
     pub before_turn_id: String,
 }
 
 /// Answer to `thread/revert`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadRevertResponse {
     /// What is left.

@@ -1,12 +1,15 @@
 //! Threads, turns and items page by page. Cursors are opaque to clients.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::types::{Thread, ThreadItem, Turn, TurnItemsView};
 
 /// `thread/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct ThreadListParams {
     /// Where to go on.
     pub cursor: Option<String>,
@@ -35,7 +38,7 @@ pub struct ThreadListParams {
 }
 
 /// What a list is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ThreadSortKey {
     /// When it began.
@@ -50,7 +53,7 @@ pub enum ThreadSortKey {
 }
 
 /// Which way a list runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum SortDirection {
     /// Oldest first.
@@ -61,7 +64,7 @@ pub enum SortDirection {
 }
 
 /// One working directory or several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged)]
 pub enum ThreadListCwdFilter {
     /// This one.
@@ -71,7 +74,7 @@ pub enum ThreadListCwdFilter {
 }
 
 /// A kind of client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ThreadSourceKind {
     /// A terminal.
@@ -98,7 +101,7 @@ pub enum ThreadSourceKind {
 }
 
 /// Answer to `thread/list`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadListResponse {
     /// This page, without turns.
@@ -111,9 +114,10 @@ pub struct ThreadListResponse {
     pub backwards_cursor: Option<String>,
 }
 
-/// `thread/loaded/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(default)]
+#[ts(optional_fields = nullable)]
 pub struct PageParams {
     /// Where to go on.
     pub cursor: Option<String>,
@@ -121,8 +125,11 @@ pub struct PageParams {
     pub limit: Option<u32>,
 }
 
+/// `thread/loaded/list`.
+pub type ThreadLoadedListParams = PageParams;
+
 /// Answer to `thread/loaded/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadLoadedListResponse {
     /// This page: ids.
@@ -133,8 +140,9 @@ pub struct ThreadLoadedListResponse {
 }
 
 /// `thread/turns/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct ThreadTurnsListParams {
     /// Of which thread.
     pub thread_id: String,
@@ -153,7 +161,7 @@ pub struct ThreadTurnsListParams {
 }
 
 /// Answer to `thread/turns/list`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadTurnsListResponse {
     /// This page.
@@ -167,8 +175,9 @@ pub struct ThreadTurnsListResponse {
 }
 
 /// `thread/items/list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct ThreadItemsListParams {
     /// Of which thread.
     pub thread_id: String,
@@ -187,7 +196,7 @@ pub struct ThreadItemsListParams {
 }
 
 /// Where a list of items goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged)]
 pub enum ItemsCursor {
     /// As an earlier page gave it.
@@ -197,7 +206,7 @@ pub enum ItemsCursor {
 }
 
 /// An item as a place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ItemAnchor {
     /// By its id.
@@ -208,7 +217,7 @@ pub enum ItemAnchor {
 }
 
 /// Answer to `thread/items/list`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadItemsListResponse {
     /// This page.
@@ -222,7 +231,7 @@ pub struct ThreadItemsListResponse {
 }
 
 /// An item and where it belongs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadItemEntry {
     /// Its turn.

@@ -1,12 +1,15 @@
 //! What is noted on a thread from outside its turns.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use ts_rs::TS;
 
 /// `thread/metadata/update`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct ThreadMetadataUpdateParams {
-    /// Which.
+    /// The thread.
     pub thread_id: String,
     /// The state of the repository that it works on.
     #[serde(default)]
@@ -14,17 +17,21 @@ pub struct ThreadMetadataUpdateParams {
 }
 
 /// A change of [`GitInfo`](crate::types::GitInfo): what is absent stays, `null` takes away, text replaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
+#[ts(optional_fields = nullable)]
 pub struct GitInfoUpdate {
     /// The commit.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[ts(as = "Option<String>")]
     pub sha: Option<Option<String>>,
     /// The branch.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[ts(as = "Option<String>")]
     pub branch: Option<Option<String>>,
     /// The remote.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[ts(as = "Option<String>")]
     pub origin_url: Option<Option<String>>,
 }
 

@@ -1,15 +1,19 @@
 //! Turns: begin, add to, stop.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
+use super::Empty;
 use crate::types::{
     ApprovalsReviewer, AskForApproval, Personality, ReasoningSummary, SandboxPolicy, Turn, UserInput,
 };
 
 /// `turn/start`. While a turn runs, the input joins it and the answer names that turn.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct TurnStartParams {
     /// In which thread.
     pub thread_id: String,
@@ -54,15 +58,16 @@ pub struct TurnStartParams {
 }
 
 /// Answer to `turn/start`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TurnStartResponse {
     /// In progress, without items.
     pub turn: Turn,
 }
 
 /// `turn/steer`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct TurnSteerParams {
     /// In which thread.
     pub thread_id: String,
@@ -76,7 +81,7 @@ pub struct TurnSteerParams {
 }
 
 /// Answer to `turn/steer`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnSteerResponse {
     /// The turn that took it.
@@ -84,11 +89,14 @@ pub struct TurnSteerResponse {
 }
 
 /// `turn/interrupt`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnInterruptParams {
     /// In which thread.
     pub thread_id: String,
-    /// Which.
+    /// The turn.
     pub turn_id: String,
 }
+
+/// Answer to `turn/interrupt`.
+pub type TurnInterruptResponse = Empty;

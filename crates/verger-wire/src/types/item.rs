@@ -1,12 +1,15 @@
 //! One piece of a turn's work.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 use super::UserInput;
 
 /// An item. It starts once and completes once on the wire.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// Its kinds are inlined into its schema, as the peer has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum ThreadItem {
     /// What the user said.
@@ -24,8 +27,9 @@ pub enum ThreadItem {
 }
 
 /// What the user said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct UserMessageItem {
     /// A UUID.
     pub id: String,
@@ -37,8 +41,9 @@ pub struct UserMessageItem {
 }
 
 /// What the model answered.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct AgentMessageItem {
     /// The model's name for it.
     pub id: String,
@@ -62,7 +67,7 @@ pub struct AgentMessageItem {
 }
 
 /// Where in a turn an answer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum MessagePhase {
     /// On the way.
@@ -74,8 +79,9 @@ pub enum MessagePhase {
 }
 
 /// What the model thought.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct ReasoningItem {
     /// The model's name for it.
     pub id: String,
@@ -88,7 +94,8 @@ pub struct ReasoningItem {
 }
 
 /// A plan that the model proposed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[schemars(inline)]
 pub struct PlanItem {
     /// The model's name for it.
     pub id: String,
@@ -97,8 +104,9 @@ pub struct PlanItem {
 }
 
 /// A call of a helper's tool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct McpToolCallItem {
     /// The model's name for the call.
     pub id: String,
@@ -134,7 +142,7 @@ pub struct McpToolCallItem {
 }
 
 /// How far a helper's tool call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpToolCallStatus {
     /// It runs.
@@ -146,7 +154,7 @@ pub enum McpToolCallStatus {
 }
 
 /// What a tool answered.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpToolCallResult {
     /// MCP content blocks, unchanged.
@@ -160,15 +168,16 @@ pub struct McpToolCallResult {
 }
 
 /// Why a tool did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct McpToolCallError {
     /// For people and the model.
     pub message: String,
 }
 
 /// A call of a tool that the client provides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct DynamicToolCallItem {
     /// The model's name for the call.
     pub id: String,
@@ -193,7 +202,7 @@ pub struct DynamicToolCallItem {
 }
 
 /// One piece of what a client's tool answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum DynamicToolCallOutputContentItem {
     /// Words.

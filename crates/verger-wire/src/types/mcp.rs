@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 /// How far the start of a server for a thread is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpServerStartupState {
     /// On the way.
@@ -20,7 +22,7 @@ pub enum McpServerStartupState {
 }
 
 /// A reason that a client can do something about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpServerStartupFailureReason {
     /// Sign in again.
@@ -28,7 +30,7 @@ pub enum McpServerStartupFailureReason {
 }
 
 /// One configured server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerStatus {
     /// Its name in the configuration.
@@ -65,7 +67,7 @@ pub struct McpServerStatus {
 }
 
 /// A server's state for one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpServerConnectionStatus {
     /// Not yet needed.
@@ -85,7 +87,7 @@ pub enum McpServerConnectionStatus {
 }
 
 /// How a server knows us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpAuthStatus {
     /// Not asked.
@@ -101,7 +103,7 @@ pub enum McpAuthStatus {
 }
 
 /// What a server said about itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerInfo {
     /// Its name for programs.
@@ -123,7 +125,7 @@ pub struct McpServerInfo {
 }
 
 /// What kind of answer the user gave to an elicitation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum McpServerElicitationAction {
     /// Yes; `content` holds the form.

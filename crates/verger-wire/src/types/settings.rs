@@ -1,10 +1,12 @@
 //! How a thread runs: approvals, sandbox, and where it came from.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 /// When to ask before doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum AskForApproval {
     /// Before everything that is not known to be harmless.
@@ -13,17 +15,18 @@ pub enum AskForApproval {
     OnRequest,
     /// Never.
     Never,
-    /// By kind.
+    /// By kind. Experimental.
     Granular(GranularApproval),
 }
 
 /// For each kind of request whether it may be put to the user (otherwise it is refused).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct GranularApproval {
     /// Elicitations of MCP servers.
     pub mcp_elicitations: bool,
     /// Requests for more permissions.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub request_permissions: bool,
     /// Rules.
     pub rules: bool,
@@ -31,11 +34,12 @@ pub struct GranularApproval {
     pub sandbox_approval: bool,
     /// Skills.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub skill_approval: bool,
 }
 
 /// Who is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalsReviewer {
     /// The client's user.
@@ -48,7 +52,7 @@ pub enum ApprovalsReviewer {
 }
 
 /// A sandbox by its name, as `thread/start` takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum SandboxMode {
     /// May read.
@@ -60,7 +64,7 @@ pub enum SandboxMode {
 }
 
 /// A sandbox in detail, as replies give it and `turn/start` takes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum SandboxPolicy {
     /// No sandbox.
@@ -95,7 +99,7 @@ pub enum SandboxPolicy {
 }
 
 /// What an external sandbox lets through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum NetworkAccess {
     /// Not everything.
@@ -106,7 +110,7 @@ pub enum NetworkAccess {
 }
 
 /// What kind of client began a thread.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum SessionSource {
     /// A terminal.
@@ -127,7 +131,7 @@ pub enum SessionSource {
 }
 
 /// The tone of answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum Personality {
     /// As the model is.
@@ -139,7 +143,7 @@ pub enum Personality {
 }
 
 /// How much of its reasoning the model tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningSummary {
     /// As it likes.

@@ -1,11 +1,13 @@
 //! A saved conversation, as listings and replies show it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use super::{SessionSource, ThreadStatus, Turn};
 
 /// A thread.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Thread {
     /// A UUID.
@@ -20,7 +22,7 @@ pub struct Thread {
     pub parent_thread_id: Option<String>,
     /// The first user message, empty before it.
     pub preview: String,
-    /// Kept nowhere.
+    /// Stored nowhere: it ends when it is unloaded.
     pub ephemeral: bool,
     /// The folder of a client's list.
     #[serde(default)]
@@ -83,7 +85,7 @@ pub struct Thread {
 }
 
 /// A folder of a client's list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ThreadSection {
     /// A UUID.
     pub id: String,
@@ -92,7 +94,7 @@ pub struct ThreadSection {
 }
 
 /// How a client should fetch turns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ThreadHistoryMode {
     /// All at once.
@@ -103,7 +105,7 @@ pub enum ThreadHistoryMode {
 }
 
 /// The state of a repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GitInfo {
     /// The commit.

@@ -1,12 +1,14 @@
 //! One request and the work it causes, and how it failed if it did.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 use super::ThreadItem;
 
 /// A turn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Turn {
     /// A UUID.
@@ -14,7 +16,7 @@ pub struct Turn {
     /// The turn that this one is part of the work of: its own id, as a rule.
     #[serde(default)]
     pub root_turn_id: Option<String>,
-    /// As many as `items_view` says.
+    /// As many as `itemsView` says.
     pub items: Vec<ThreadItem>,
     /// How much of the turn `items` holds.
     #[serde(default)]
@@ -36,7 +38,7 @@ pub struct Turn {
 }
 
 /// How far a turn is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum TurnStatus {
     /// It runs.
@@ -50,7 +52,7 @@ pub enum TurnStatus {
 }
 
 /// How much of a turn its `items` hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum TurnItemsView {
     /// Nothing: fetch them.
@@ -63,7 +65,7 @@ pub enum TurnItemsView {
 }
 
 /// A failure, as people and programs see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnError {
     /// For people.
@@ -80,7 +82,7 @@ pub struct TurnError {
 }
 
 /// A failure by its kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum CodexErrorInfo {
     /// The conversation no longer fits the model.

@@ -1,9 +1,11 @@
 //! What a user says: text, pictures, sound, and pointers to skills and files.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// One piece of a user's message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum UserInput {
     /// Words.
@@ -21,6 +23,7 @@ pub enum UserInput {
         source: MediaSource,
         /// How closely the model looks.
         #[serde(default)]
+        #[ts(optional = nullable)]
         detail: Option<ImageDetail>,
     },
     /// A picture on the server's machine.
@@ -29,6 +32,7 @@ pub enum UserInput {
         path: String,
         /// How closely the model looks.
         #[serde(default)]
+        #[ts(optional = nullable)]
         detail: Option<ImageDetail>,
     },
     /// Sound somewhere else.
@@ -59,7 +63,7 @@ pub enum UserInput {
 }
 
 /// Where a picture or sound is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum MediaSource {
     /// On the web, or in the URL itself (`data:`).
@@ -75,7 +79,7 @@ pub enum MediaSource {
 }
 
 /// How closely the model looks at a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ImageDetail {
     /// As it likes.
@@ -89,8 +93,9 @@ pub enum ImageDetail {
 }
 
 /// A span of text that the client draws in its own way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct TextElement {
     /// The span.
     pub byte_range: ByteRange,
@@ -100,7 +105,7 @@ pub struct TextElement {
 }
 
 /// `start..end` in bytes of UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ByteRange {
     /// The first byte.
     pub start: usize,
