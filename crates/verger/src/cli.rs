@@ -1,5 +1,7 @@
 //! What a person can type.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A server for agent threads whose helper processes never leak.
@@ -55,6 +57,11 @@ pub(crate) enum Command {
     AppServer(AppServerArgs),
     /// Show what runs: servers, threads and helpers
     Ps(PsArgs),
+    /// Write the protocol as JSON Schema and TypeScript
+    ///
+    /// Files go to DIR/json and DIR/typescript, named as Codex names them. What an earlier run left there is replaced;
+    /// a file that a person made is not, and nothing is written then.
+    Schema(SchemaArgs),
     /// Show that nothing leaks: save threads, switch between them, kill the server, look who survived
     ///
     /// Everything happens in a temporary home with a server of its own. The last line is the verdict; the exit code is 0
@@ -94,6 +101,13 @@ pub(crate) struct PsArgs {
     /// Print JSON, one object for each server
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Where to write; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod demo;
 mod lines;
 mod ps;
 mod relay;
+mod schema;
 mod serve;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         cli::Command::Serve(args) => serve::serve(&args, &overrides),
         cli::Command::AppServer(args) => serve::app_server(&args, &overrides),
         cli::Command::Ps(args) => ps::ps(&args),
+        cli::Command::Schema(args) => schema::schema(&args).map_err(Into::into),
         // Its last line is the verdict, on stdout and in any case.
         cli::Command::Demo(args) => return demo::demo(&args),
         cli::Command::DemoHelper => demo::demo_helper(),
