@@ -4,6 +4,8 @@ use std::path::Path;
 
 use verger_wire::schema::Pack;
 
+use crate::page::page;
+
 /// Set by `cargo xtask docs`: write, do not judge.
 const WRITE: &str = "VERGER_WRITE_DOCS";
 
@@ -24,6 +26,11 @@ fn check(path: &str, now: &str) {
 /// The lines of a text and a mark of its end, so that a text is not the same as its beginning.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().chain(["(end)"])
+}
+
+#[test]
+fn docs_protocol_md_says_what_the_types_say() {
+    check("../../docs/protocol.md", &page());
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! The protocol described: whether its schema is true, and whether the kept one is that of the types.
+//! The protocol described: whether its schema is true, and whether docs/protocol.md says what the types say.
 
+mod errors;
 mod examples;
+mod json_text;
 mod kept;
+mod page;
 #[path = "../schema/mod.rs"]
 mod schema;
 mod truth;
