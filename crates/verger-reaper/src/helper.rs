@@ -13,6 +13,7 @@ use verger_shim::protocol::{Exit, Graces, MAX_NAMED_STRAYS, Order, Report, Stop}
 
 use crate::channel::Channel;
 use crate::custody::{Custody, Facts, Gone};
+use crate::failure::Failure;
 use crate::process::{self, Stat};
 use crate::ready::watched;
 use crate::remains::Remains;
@@ -39,36 +40,6 @@ pub(crate) struct Birth {
     pub(crate) cgroup_required: bool,
     /// Gone when nobody wants the helper any more.
     pub(crate) reply: oneshot::Sender<Result<Custody, SpawnError>>,
-}
-
-/// A start that has failed, and who is to hear of it once it is known what is left of it.
-struct Failure {
-    error: SpawnError,
-    reply: oneshot::Sender<Result<Custody, SpawnError>>,
-    custody: Custody,
-}
-
-impl Failure {
-    fn new(
-        keeper: &Keeper,
-        error: SpawnError,
-        reply: oneshot::Sender<Result<Custody, SpawnError>>,
-        stop: watch::Sender<Option<Stop>>,
-    ) -> Self {
-        let facts = keeper.facts.subscribe();
-        let pid = facts.borrow().pid.unwrap_or(0);
-        Self { error, reply, custody: Custody::new(keeper.id, keeper.name.clone(), pid, stop, facts) }
-    }
-
-    async fn tell(self) {
-        let Self { error, reply, custody } = self;
-        let error = match custody.gone().await {
-            Ok(_) => error,
-            Err(unproven) => SpawnError::Stuck { cause: Box::new(error), unproven, custody },
-        };
-        // Nobody may want to know any more.
-        reply.send(Err(error)).ok();
-    }
 }
 
 pub(crate) struct Keeper {
@@ -119,7 +90,10 @@ impl Keeper {
                 self.ending(Duration::ZERO);
                 self.channel.close().await;
                 stop.send_replace(Some(Stop::Kill));
-                error.map(|error| Failure::new(&self, error, reply, stop))
+                let (facts, name) = (self.facts.subscribe(), self.name.clone());
+                let pid = facts.borrow().pid.unwrap_or(0);
+                let custody = Custody::new(self.id, name, pid, stop, facts);
+                error.map(|error| Failure { error, reply, custody })
             }
         };
         let proven = async move {

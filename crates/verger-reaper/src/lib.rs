@@ -16,6 +16,7 @@ mod channel;
 mod command;
 mod custody;
 mod error;
+mod failure;
 mod helper;
 mod process;
 mod ready;
