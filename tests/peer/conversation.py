@@ -98,7 +98,7 @@ async def serving(home: Home) -> AsyncIterator[str]:
         cwd=home.work, env=home.environment(), stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )
-    said = []
+    said, draining = [], []
     try:
         async with asyncio.timeout(LIMIT):
             async for line in server.stderr:
@@ -107,10 +107,10 @@ async def serving(home: Home) -> AsyncIterator[str]:
                     break
             else:
                 raise Silence(f"{home.server.program} does not serve; it said:\n{''.join(said)}")
-        draining = asyncio.create_task(server.stderr.read())
+        # A pipe that nobody empties would stop the server one day. It ends with the server.
+        draining.append(asyncio.create_task(server.stderr.read()))
         yield "ws://" + said[-1].partition("ws://")[2].split()[0]
     finally:
         with contextlib.suppress(ProcessLookupError):
             server.terminate()
-        await server.wait()
-        await draining
+        await asyncio.gather(server.wait(), *draining)
