@@ -61,50 +61,27 @@ pub(crate) struct Overrides {
     pub(crate) servers_off: Option<Vec<String>>,
 }
 
-impl From<&ThreadStartParams> for Overrides {
-    fn from(params: &ThreadStartParams) -> Self {
-        Self {
-            cwd: params.cwd.clone(),
-            model: params.model.clone(),
-            model_provider: params.model_provider.clone(),
-            approval_policy: params.approval_policy,
-            sandbox: params.sandbox.map(policy),
-            base_instructions: params.base_instructions.clone(),
-            developer_instructions: params.developer_instructions.clone(),
-            servers_off: settings::servers_off(params.config.as_ref()),
+/// The three requests that set the same members.
+macro_rules! overrides_of {
+    ($($params:ty),+) => {$(
+        impl From<&$params> for Overrides {
+            fn from(params: &$params) -> Self {
+                Self {
+                    cwd: params.cwd.clone(),
+                    model: params.model.clone(),
+                    model_provider: params.model_provider.clone(),
+                    approval_policy: params.approval_policy,
+                    sandbox: params.sandbox.map(policy),
+                    base_instructions: params.base_instructions.clone(),
+                    developer_instructions: params.developer_instructions.clone(),
+                    servers_off: settings::servers_off(params.config.as_ref()),
+                }
+            }
         }
-    }
+    )+};
 }
 
-impl From<&ThreadForkParams> for Overrides {
-    fn from(params: &ThreadForkParams) -> Self {
-        Self {
-            cwd: params.cwd.clone(),
-            model: params.model.clone(),
-            model_provider: params.model_provider.clone(),
-            approval_policy: params.approval_policy,
-            sandbox: params.sandbox.map(policy),
-            base_instructions: params.base_instructions.clone(),
-            developer_instructions: params.developer_instructions.clone(),
-            servers_off: settings::servers_off(params.config.as_ref()),
-        }
-    }
-}
-
-impl From<&ThreadResumeParams> for Overrides {
-    fn from(params: &ThreadResumeParams) -> Self {
-        Self {
-            cwd: params.cwd.clone(),
-            model: params.model.clone(),
-            model_provider: params.model_provider.clone(),
-            approval_policy: params.approval_policy,
-            sandbox: params.sandbox.map(policy),
-            base_instructions: params.base_instructions.clone(),
-            developer_instructions: params.developer_instructions.clone(),
-            servers_off: settings::servers_off(params.config.as_ref()),
-        }
-    }
-}
+overrides_of!(ThreadStartParams, ThreadForkParams, ThreadResumeParams);
 
 /// The repository's state, where it is readable.
 fn git_info(row: &ThreadRow) -> Option<GitInfo> {
