@@ -196,3 +196,16 @@ fn what_is_experimental_is_named() {
         assert_eq!(what(method, params.clone()), expected, "{method} {params}");
     }
 }
+
+/// Found by fuzzing: arguments reached a tool with another last digit than the client had written.
+#[test]
+fn fractions_reach_the_tool_as_they_were_written() {
+    let params =
+        r#"{"threadId":"t","server":"s","tool":"t","arguments":[46923.233761902164,460.40963284590475]}"#;
+    let raw = RawValue::from_string(params.to_owned()).unwrap();
+    let Ok(ClientRequest::McpServerToolCall(call)) = ClientRequest::decode("mcpServer/tool/call", Some(&raw))
+    else {
+        panic!("{params}");
+    };
+    assert_eq!(call.arguments.unwrap().to_string(), "[46923.233761902164,460.40963284590475]");
+}
