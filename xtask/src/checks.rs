@@ -5,14 +5,21 @@ use crate::house::House;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, is_there, program, run};
 
+/// The workspace, and the one beside it.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
 /// Whether the code is formatted.
 pub(crate) fn fmt(house: &House) -> Result<(), Error> {
-    run(cargo(house).args(["fmt", "--all", "--check"]))
+    MANIFESTS.iter().try_for_each(|manifest| {
+        run(cargo(house).args(["fmt", "--all", "--check", "--manifest-path", manifest]))
+    })
 }
 
 /// Formats it.
 pub(crate) fn fix_fmt(house: &House) -> Result<(), Error> {
-    run(cargo(house).args(["fmt", "--all"]))
+    MANIFESTS
+        .iter()
+        .try_for_each(|manifest| run(cargo(house).args(["fmt", "--all", "--manifest-path", manifest])))
 }
 
 /// Clippy on the whole workspace, tests and examples too; a warning is an error.

@@ -23,6 +23,12 @@ pub(crate) enum Error {
     /// A folder that has to be on a search path cannot be.
     #[error("{folder}: a search path cannot hold a folder with ':' in its name; move the project", folder = folder.display())]
     Colon { folder: PathBuf },
+    /// A fuzz target found something, or did not end as it should.
+    #[error("fuzzing ended with:\n{said}\n(all of it: {log}; try an input again by giving its file to the same program)", log = log.display())]
+    Finding { log: PathBuf, said: String },
+    /// Something of the machine that this cannot do without.
+    #[error("missing here: {what}")]
+    Missing { what: String },
     /// A long run printed no figures, or some that are not a flat JSON object.
     #[error(
         "long run '{name}' printed {found} where one line `SOAK {{...}}` was expected; see the test's output"

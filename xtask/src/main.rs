@@ -8,6 +8,8 @@ mod checks;
 mod clients;
 mod docs;
 mod error;
+mod fuzz;
+mod fuzz_log;
 mod house;
 mod peer;
 mod real_servers;
@@ -34,6 +36,7 @@ usage: cargo xtask COMMAND
   bench [STEP]... [--peer PATH] [--runs N]
                          how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
   docs                   write the pages of docs/ that are made of the code
+  fuzz-corpus            makes fuzz/corpus anew from itself and what fuzzing here has found
   help                   this text, and the names of steps and long runs
 ";
 
@@ -61,6 +64,7 @@ fn obey(arguments: &[String]) -> Result<bool, Error> {
         ["soak", names @ ..] => soak::soak(&house, names),
         ["bench", words @ ..] => bench::bench(&house, words),
         ["docs"] => docs::docs(&house).map(|()| true),
+        ["fuzz-corpus"] => fuzz::minimise(&house).map(|()| true),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\nsteps of test: {}\nlong runs: {}", suite::names(), soak::names());
             Ok(true)

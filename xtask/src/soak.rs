@@ -1,30 +1,40 @@
-//! `soak`: the end-to-end tests that ask about leaks, ten times as long; what they measured goes into docs/soak.md.
+//! `soak`: the end-to-end tests that ask about leaks, ten times as long, and an hour of fuzzing; what they measured goes
+//! into docs/soak.md.
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::fuzz;
 use crate::house::{House, read_if_there};
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, program, read, watch};
 use crate::soak_table::add_row;
 
-/// Each of these end-to-end tests takes its length from VERGER_TEST_SCALE and prints one line
-/// `SOAK {"figure": 1, ...}` to its stdout.
-const RUNS: [LongRun; 3] = [
+const RUNS: [LongRun; 5] = [
     LongRun {
         name: "switches",
-        test: "switches::many_switches_leave_the_server_where_it_stood",
+        work: Work::Test("switches::many_switches_leave_the_server_where_it_stood"),
         about: "1,000 thread switches, each with a helper",
     },
     LongRun {
         name: "kills",
-        test: "restart::nothing_acknowledged_is_lost_by_a_kill",
+        work: Work::Test("restart::nothing_acknowledged_is_lost_by_a_kill"),
         about: "200 SIGKILLs of the server at random moments of a client's work",
     },
     LongRun {
         name: "three-runs",
-        test: "three_runs::three_runs_on_one_home_lose_and_double_nothing",
+        work: Work::Test("three_runs::three_runs_on_one_home_lose_and_double_nothing"),
         about: "three servers on one home, two of them on stdio; a write is a turn/start until its answer",
+    },
+    LongRun {
+        name: "fuzz-decode",
+        work: Work::Fuzz(fuzz::DECODE),
+        about: "an hour of bytes that claim to be a message",
+    },
+    LongRun {
+        name: "fuzz-dispatch",
+        work: Work::Fuzz(fuzz::DISPATCH),
+        about: "an hour of clients that ask a whole daemon for anything, in any order",
     },
 ];
 
@@ -40,9 +50,15 @@ figure says that something leaks, so a row is also a pass. Times are the machine
 
 struct LongRun {
     name: &'static str,
-    /// The test's name in the binary `e2e`.
-    test: &'static str,
+    work: Work,
     about: &'static str,
+}
+
+enum Work {
+    /// An end-to-end test, by its name in the binary `e2e`. It takes its length from VERGER_TEST_SCALE and prints one
+    /// line `SOAK {"figure": 1, ...}` to its stdout.
+    Test(&'static str),
+    Fuzz(fuzz::Target),
 }
 
 /// The names, for people.
@@ -50,14 +66,21 @@ pub(crate) fn names() -> String {
     RUNS.map(|run| run.name).join(", ")
 }
 
+impl LongRun {
+    /// By its name, or by the first word of it: `fuzz` is all that fuzzes.
+    fn is_meant(&self, name: &str) -> bool {
+        name == self.name || self.name.split_once('-').is_some_and(|(first, _)| name == first)
+    }
+}
+
 /// Runs all, or those that are named; whether all went well.
 pub(crate) fn soak(house: &House, chosen: &[&str]) -> Result<bool, Error> {
-    if let Some(unknown) = chosen.iter().find(|name| RUNS.iter().all(|run| run.name != **name)) {
+    if let Some(unknown) = chosen.iter().find(|name| !RUNS.iter().any(|run| run.is_meant(name))) {
         return Err(Error::Usage(format!("'{unknown}' is no long run; there are: {}", names())));
     }
     let mut report = Report::default();
     for run in &RUNS {
-        if chosen.is_empty() || chosen.contains(&run.name) {
+        if chosen.is_empty() || chosen.iter().any(|name| run.is_meant(name)) {
             report.step(run.name, || one(house, run));
         }
     }
@@ -66,12 +89,27 @@ pub(crate) fn soak(house: &House, chosen: &[&str]) -> Result<bool, Error> {
 }
 
 fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
+    let measured = match run.work {
+        Work::Test(test) => measure(house, run.name, test)?,
+        Work::Fuzz(target) => fuzz::long(house, target)?.cells(),
+    };
+    let mut cells = machine(house)?;
+    cells.extend(measured);
+    let file = house.root.join("docs/soak.md");
+    let before = read_if_there(&file)?.unwrap_or_else(|| HEAD.to_owned());
+    let after = add_row(&before, &format!("{}: {}", run.name, run.about), &cells);
+    std::fs::write(&file, after).map_err(Error::file(&file))?;
+    Ok(Outcome::Passed("added to docs/soak.md".into()))
+}
+
+/// Runs the end-to-end test and reads its figures.
+fn measure(house: &House, name: &'static str, test: &str) -> Result<Vec<(String, String)>, Error> {
     let mut found = Vec::new();
     // All of the workspace is built, so that the programs that the test starts are there too; one test runs.
     watch(
         cargo(house)
             .args(["nextest", "run", "--workspace", "--locked", "--no-capture"])
-            .args(["--filterset", &format!("binary(e2e) & test(={})", run.test)])
+            .args(["--filterset", &format!("binary(e2e) & test(={test})")])
             .env("VERGER_TEST_SCALE", SCALE),
         |line| {
             if let Some((_, figures)) = line.split_once("SOAK ") {
@@ -79,14 +117,8 @@ fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
             }
         },
     )?;
-    let figures = figures(run.name, &found)?;
-    let mut cells = machine(house)?;
-    cells.extend(figures.iter().map(|(name, figure)| (name.replace('_', " "), plain(figure))));
-    let file = house.root.join("docs/soak.md");
-    let before = read_if_there(&file)?.unwrap_or_else(|| HEAD.to_owned());
-    let after = add_row(&before, &format!("{}: {}", run.name, run.about), &cells);
-    std::fs::write(&file, after).map_err(Error::file(&file))?;
-    Ok(Outcome::Passed("added to docs/soak.md".into()))
+    let figures = figures(name, &found)?;
+    Ok(figures.iter().map(|(name, figure)| (name.replace('_', " "), plain(figure))).collect())
 }
 
 fn figures(name: &'static str, found: &[String]) -> Result<Map<String, Value>, Error> {
@@ -121,6 +153,12 @@ fn machine(house: &House) -> Result<Vec<(String, String)>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_run_is_named_in_full_or_by_its_first_word() {
+        let meant = |word: &str| RUNS.iter().filter(|run| run.is_meant(word)).count();
+        assert_eq!((meant("kills"), meant("fuzz-decode"), meant("fuzz"), meant("kill")), (1, 1, 2, 0));
+    }
 
     #[test]
     fn one_flat_line_of_figures_is_wanted() {

@@ -3,12 +3,13 @@
 use crate::error::Error;
 use crate::house::House;
 use crate::report::{Outcome, Report};
-use crate::{acceptance, checks, clients, peer, real_servers, rust_tests, tools};
+use crate::{acceptance, checks, clients, fuzz, peer, real_servers, rust_tests, tools};
 
 type Work = fn(&House) -> Result<Outcome, Error>;
 
-/// Name and work of each step, in the order in which they run.
-const STEPS: [(&str, Work); 22] = [
+/// Name and work of each step, in the order in which they run. The daemon is fuzzed by `soak` alone, until an hour of that
+/// has gone by without a false alarm.
+const STEPS: [(&str, Work); 24] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
@@ -24,6 +25,8 @@ const STEPS: [(&str, Work); 22] = [
     ("pypi-clients", clients::tests),
     ("peer-schema", peer::schema),
     ("peer-replay", peer::replay),
+    ("fuzz-build", fuzz::build),
+    ("fuzz-decode", |house| fuzz::short(house, fuzz::DECODE)),
     ("acceptance-build", acceptance::build),
     ("switch-stdlib-eager", |house| acceptance::switch(house, "stdlib", "eager")),
     ("switch-stdlib-lazy", |house| acceptance::switch(house, "stdlib", "lazy")),
