@@ -125,26 +125,33 @@ async fn newcomer(socket: &Path) -> Client {
 
 /// Deletes every thread that a script left, so that the next finds the daemon as this one did.
 async fn forget_all(newcomer: &mut Client) {
-    for archived in [false, true] {
-        loop {
-            // What clients that vanished had begun to end may end between the list and the next line.
-            let ended = newcomer.ended();
-            let page = newcomer.ask("thread/list", json!({ "archived": archived, "limit": 100 })).await;
-            let page = page.expect("it lists what is stored");
-            let threads = page["data"].as_array().expect("a list");
-            if threads.is_empty() {
-                break;
-            }
-            let mut refused = Vec::new();
-            for thread in threads {
-                let deleted = newcomer.ask("thread/delete", json!({ "threadId": thread["id"] })).await;
-                refused.extend(deleted.err());
-            }
-            // A fork has to go before what it came from, and what vanished clients began to archive has to be that first.
-            let goes_on = refused.len() < threads.len() || newcomer.hears_of_ending(ended).await;
-            assert!(goes_on, "threads that cannot be deleted: {refused:?}");
+    loop {
+        // What clients that vanished had begun to end may end between the list and the next line.
+        let ended = newcomer.ended();
+        let threads = stored(newcomer).await;
+        if threads.is_empty() {
+            break;
         }
+        let mut refused = Vec::new();
+        for thread in &threads {
+            let deleted = newcomer.ask("thread/delete", json!({ "threadId": thread })).await;
+            refused.extend(deleted.err());
+        }
+        // A fork has to go before what it came from, whichever of the two is archived.
+        let goes_on = refused.len() < threads.len() || newcomer.hears_of_ending(ended).await;
+        assert!(goes_on, "threads that cannot be deleted: {refused:?}");
     }
+}
+
+/// The ids of up to a hundred threads that are archived, and as many that are not.
+async fn stored(newcomer: &mut Client) -> Vec<Value> {
+    let mut ids = Vec::new();
+    for archived in [true, false] {
+        let page = newcomer.ask("thread/list", json!({ "archived": archived, "limit": 100 })).await;
+        let page = page.expect("it lists what is stored");
+        ids.extend(page["data"].as_array().expect("a list").iter().map(|thread| thread["id"].clone()));
+    }
+    ids
 }
 
 async fn ps(newcomer: &mut Client) -> Value {
