@@ -1,6 +1,6 @@
 //! Orphans: what comes to this process, a subreaper, when a shim dies before its tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -59,11 +59,11 @@ pub(crate) fn adopt(
         let is_ours = adopt_all || pid == dead.leader || stat.session == dead.pid || token.is_carried_by(pid);
         if is_ours {
             process::signal(&pidfd, Signal::KILL)?;
-            let below = process::descendants(pid);
+            let below = process::descendants(pid, &BTreeSet::new());
             adopted.killed.push(pidfd);
             for descendant in below {
                 if let Some(pidfd) = process::open(descendant)?
-                    && process::descends_from(descendant, me)
+                    && process::descends_from(descendant, me, &BTreeSet::new())
                 {
                     process::signal(&pidfd, Signal::KILL)?;
                     adopted.killed.push(pidfd);

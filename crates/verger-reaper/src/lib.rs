@@ -25,6 +25,7 @@ mod remains;
 mod run;
 mod shim;
 mod spec;
+mod strangers;
 mod sweep;
 mod task;
 mod token;

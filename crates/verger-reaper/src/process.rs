@@ -55,15 +55,36 @@ impl Stat {
     }
 }
 
-/// The command line for a log, at most 200 characters; the name in brackets where there is none.
-pub(crate) fn command_line(pid: u32) -> String {
+/// The name that a process was started under, at most 200 characters, and how many arguments it was given; the kernel's
+/// name in brackets where there is none. The arguments themselves may hold keys and passwords, and logs are kept.
+pub(crate) fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
-    if text.is_empty() {
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        return format!("[{}]", comm.trim_end());
+    let (program, arguments) = name_and_count(&line);
+    match arguments {
+        _ if program.is_empty() => {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("[{}]", comm.trim_end())
+        }
+        0 => program,
+        1 => format!("{program} (1 argument)"),
+        more => format!("{program} ({more} arguments)"),
     }
-    text.chars().take(200).collect()
+}
+
+/// Whether a process was started under this name.
+pub(crate) fn is_called(pid: u32, name: &str) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    name_and_count(&line).0 == name
+}
+
+/// Each argument ends in a NUL. Who has written a title over them has ended the last one otherwise, or not at all, and
+/// may show anything: of such a title the first word is the name.
+fn name_and_count(line: &[u8]) -> (String, usize) {
+    let text = String::from_utf8_lossy(line);
+    let mut arguments = text.trim_end_matches('\0').split('\0');
+    let name = arguments.next().unwrap_or_default();
+    let name = name.split(' ').next().unwrap_or_default();
+    (name.chars().take(200).collect(), arguments.count())
 }
 
 /// All direct children of this process, whichever of its threads they belong to.
@@ -89,15 +110,15 @@ fn is_gone(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
-/// The descendants of `root` as they are found, parents before children.
-pub(crate) fn descendants(root: u32) -> Vec<u32> {
+/// The descendants of `root` as they are found, parents before children, without those in `spared` and theirs.
+pub(crate) fn descendants(root: u32, spared: &BTreeSet<u32>) -> Vec<u32> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::from([root]);
     let mut next = vec![root];
     while let Some(pid) = next.pop() {
         // A process that is gone has no children any more: they have been inherited.
         for child in children(pid).unwrap_or_default() {
-            if seen.insert(child) {
+            if !spared.contains(&child) && seen.insert(child) {
                 found.push(child);
                 next.push(child);
             }
@@ -106,19 +127,18 @@ pub(crate) fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// Whether the chain of parents of `pid` leads through `ancestor`.
-pub(crate) fn descends_from(mut pid: u32, ancestor: u32) -> bool {
+/// Whether the chain of parents of `pid` leads to `ancestor`, and not through one of `spared` before.
+pub(crate) fn descends_from(pid: u32, ancestor: u32, spared: &BTreeSet<u32>) -> bool {
+    ancestors(pid).take_while(|parent| !spared.contains(parent)).any(|parent| parent == ancestor)
+}
+
+/// The parent of `pid`, the parent's parent, and so on, as far as they can be seen.
+pub(crate) fn ancestors(pid: u32) -> impl Iterator<Item = u32> {
     let mut seen = BTreeSet::new();
-    while let Some(stat) = Stat::read(pid) {
-        if stat.parent == ancestor {
-            return true;
-        }
-        if stat.parent <= 1 || !seen.insert(stat.parent) {
-            return false;
-        }
-        pid = stat.parent;
-    }
-    false
+    let parent = |pid: u32| Stat::read(pid).map(|stat| stat.parent);
+    std::iter::successors(parent(pid), move |&pid| parent(pid))
+        // A number that is used again while it is looked at could lead in a circle.
+        .take_while(move |&pid| pid > 0 && seen.insert(pid))
 }
 
 /// Every process that /proc shows, with its parent.
@@ -180,11 +200,24 @@ mod tests {
     fn this_process_is_found_below_its_parent() {
         let me = std::process::id();
         let stat = Stat::read(me).unwrap();
-        assert!(descends_from(me, stat.parent));
-        assert!(!descends_from(me, me));
+        let nobody = BTreeSet::new();
+        assert!(descends_from(me, stat.parent, &nobody));
+        assert!(!descends_from(me, me, &nobody));
         assert!(everyone().unwrap().contains_key(&me));
-        assert!(descendants(stat.parent).contains(&me));
+        assert!(descendants(stat.parent, &nobody).contains(&me));
+        assert!(!descendants(stat.parent, &BTreeSet::from([me])).contains(&me));
         assert!(stat.age() < Duration::from_secs(600));
+    }
+
+    #[test]
+    fn a_command_shows_no_argument() {
+        let check =
+            |line: &[u8], name: &str, count| assert_eq!(name_and_count(line), (name.to_owned(), count));
+        check(b"/usr/bin/node\0server.js\0--token\0hunter2\0", "/usr/bin/node", 3);
+        check(b"cat\0", "cat", 0);
+        check(b"cat\0\0\0", "cat", 0);
+        check(b"postgres: hunter2 idle\0\0\0", "postgres:", 0);
+        check(b"", "", 0);
     }
 
     #[test]

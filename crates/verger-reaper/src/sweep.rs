@@ -3,6 +3,9 @@
 //! A run is dead when its lock is free. Its cgroup, if it had one, is killed as a whole, which is proof. Then its shims
 //! get a moment to finish what they began when their lifeline closed. Then whoever still carries the run's token is
 //! killed, with all descendants: a scan, so no proof against a process that wiped its environment and lost its shim.
+//!
+//! A live run may have been started by a helper of the dead one. It and everything below it is spared, and the dead
+//! run is kept as long as its cgroup holds a live one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -49,7 +52,7 @@ pub struct SweptRun {
 pub struct Killed {
     /// Its pid at that time.
     pub pid: u32,
-    /// Its command line, cut to 200 characters.
+    /// The name it was started under and the number of its arguments, which are left out: they may hold keys.
     pub command: String,
     /// How long it had been alive.
     pub age: Duration,
@@ -67,14 +70,29 @@ pub fn sweep(state_dir: &Path, me: &Run) -> Result<SweepReport, ReaperError> {
             continue;
         }
         let swept = Remnant { id, dir, spared: &spared, killed: BTreeMap::new() }.sweep()?;
-        for killed in &swept.killed {
-            let Killed { pid, command, age } = killed;
+        for Killed { pid, command, age } in &swept.killed {
             tracing::warn!(run = %swept.id, pid, %command, ?age, "killed: it outlived its run");
+        }
+        for Killed { pid, command, age } in &swept.unproven {
+            tracing::error!(run = %swept.id, pid, %command, ?age, "killed, but it does not die: it outlived its run");
         }
         report.runs.push(swept);
     }
     drop(home);
+    let (runs, killed) = (report.runs.len(), report.killed());
+    if killed > 0 {
+        tracing::warn!(runs, killed, "swept what dead runs had left");
+    } else {
+        tracing::debug!(runs, "swept: dead runs had left no process");
+    }
     Ok(report)
+}
+
+impl SweepReport {
+    /// How many processes were killed, without those that do not die.
+    pub fn killed(&self) -> usize {
+        self.runs.iter().map(|run| run.killed.len()).sum()
+    }
 }
 
 /// A dead run while it is swept.
@@ -96,11 +114,12 @@ impl Remnant<'_> {
         let deadline = Deadline::after(LIMIT);
         let group = self.group();
         let mut proven = true;
+        let mut keep = false;
         if let Some(group) = &group {
-            for pid in group.members() {
-                self.note(pid);
-            }
-            proven = group.kill_and_wait(deadline.left()).map_err(failed("kill", group.path()))?;
+            keep = group.members().iter().any(|pid| self.spared.contains(pid));
+            let killed =
+                if keep { self.kill_members(group, &deadline) } else { self.kill_group(group, &deadline) };
+            proven = killed.map_err(failed("kill", group.path()))?;
         }
         let token = fs::read_to_string(self.dir.join(TOKEN_FILE)).ok().and_then(|text| Token::parse(&text));
         if let Some(token) = token {
@@ -112,7 +131,7 @@ impl Remnant<'_> {
         } else {
             self.killed.into_values().partition(|killed| Stat::read(killed.pid).is_some_and(|s| !s.zombie))
         };
-        if proven {
+        if proven && !keep {
             if let Some(group) = &group {
                 group.remove().map_err(failed("remove", group.path()))?;
             }
@@ -126,11 +145,32 @@ impl Remnant<'_> {
         RunGroup::recorded(Path::new(&path), &self.id)
     }
 
+    /// At once, and with proof.
+    fn kill_group(&mut self, group: &RunGroup, deadline: &Deadline) -> io::Result<bool> {
+        for pid in group.members() {
+            self.note(pid);
+        }
+        group.kill_and_wait(deadline.left())
+    }
+
+    /// One by one, where a live run is among them.
+    fn kill_members(&mut self, group: &RunGroup, deadline: &Deadline) -> io::Result<bool> {
+        let spared = self.spared;
+        self.until_clean(deadline, |remnant| {
+            let mut dying = Vec::new();
+            for pid in group.members() {
+                let is_ours = |pid| group.members().contains(&pid) && !is_below_a_live_run(pid, spared);
+                dying.extend(remnant.kill_if(pid, is_ours)?);
+            }
+            Ok(dying)
+        })
+    }
+
     /// A shim that is killed leaves orphans; one that finishes leaves nothing.
     fn let_shims_finish(&self, token: &Token) -> io::Result<()> {
         let mut shims = Vec::new();
         for pid in process::everyone()?.into_keys() {
-            if process::command_line(pid).split(' ').next() == Some(verger_shim::ARGV0)
+            if process::is_called(pid, verger_shim::ARGV0)
                 && let Some(pidfd) = self.open_if(pid, |pid| token.is_carried_by(pid))?
             {
                 // One that its helper has stopped learns of the closed lifeline only when it is awake.
@@ -141,12 +181,20 @@ impl Remnant<'_> {
         wait_for_exits(shims, &Deadline::after(SHIM_GRACE)).map(drop)
     }
 
+    fn kill_carriers(&mut self, token: &Token, deadline: &Deadline) -> io::Result<bool> {
+        self.until_clean(deadline, |remnant| remnant.kill_pass(token))
+    }
+
     /// Until two passes in a row find nobody, since one pass can miss who is born during it. False if someone does not
     /// die in time.
-    fn kill_carriers(&mut self, token: &Token, deadline: &Deadline) -> io::Result<bool> {
+    fn until_clean(
+        &mut self,
+        deadline: &Deadline,
+        mut pass: impl FnMut(&mut Self) -> io::Result<Vec<OwnedFd>>,
+    ) -> io::Result<bool> {
         let mut clean = 0;
         while clean < 2 {
-            let dying = self.kill_pass(token)?;
+            let dying = pass(self)?;
             clean = if dying.is_empty() { clean + 1 } else { 0 };
             if !wait_for_exits(dying, deadline)? {
                 return Ok(false);
@@ -158,16 +206,17 @@ impl Remnant<'_> {
     fn kill_pass(&mut self, token: &Token) -> io::Result<Vec<OwnedFd>> {
         let mut dying = Vec::new();
         for (carrier, stat) in process::everyone()? {
-            if stat.zombie || !token.is_carried_by(carrier) {
+            if stat.zombie || self.spared.contains(&carrier) || !token.is_carried_by(carrier) {
                 continue;
             }
-            let below = process::descendants(carrier);
+            let below = process::descendants(carrier, self.spared);
             let carries = |pid| token.is_carried_by(pid);
             dying.extend(self.kill_if(carrier, carries)?);
             for pid in below {
                 // Its ancestor has just been killed, so that the chain may be gone by now; then it is either found by
                 // its own token, or was killed as a child in time, or has become an orphan that nobody can name.
-                let is_below = |pid| process::descends_from(pid, carrier) || token.is_carried_by(pid);
+                let spared = self.spared;
+                let is_below = |pid| process::descends_from(pid, carrier, spared) || token.is_carried_by(pid);
                 dying.extend(self.kill_if(pid, is_below)?);
             }
         }
@@ -191,10 +240,15 @@ impl Remnant<'_> {
 
     fn note(&mut self, pid: u32) {
         if let Some(stat) = Stat::read(pid) {
-            let killed = Killed { pid, command: process::command_line(pid), age: stat.age() };
+            let killed = Killed { pid, command: process::command(pid), age: stat.age() };
             self.killed.entry(pid).or_insert(killed);
         }
     }
+}
+
+/// This run's own children are not meant: it has started nothing yet, and what came to it is what a sweep looks for.
+fn is_below_a_live_run(pid: u32, spared: &BTreeSet<u32>) -> bool {
+    process::ancestors(pid).any(|above| above != std::process::id() && spared.contains(&above))
 }
 
 /// True when all have exited; false when the deadline came first.

@@ -16,6 +16,7 @@ use crate::helper::{Keeper, Limits};
 use crate::reaper::{Entry, Shared, SpawnRequest};
 use crate::remains::Remains;
 use crate::shim::Image;
+use crate::strangers::Strangers;
 use crate::{HelperState, Level, SpawnError};
 
 pub(crate) struct Task {
@@ -55,6 +56,7 @@ impl Task {
         mut adopting: mpsc::Receiver<AdoptRequest>,
     ) {
         let mut stop_all = self.shared.stop_all.subscribe();
+        let mut strangers = Strangers::watch(self.adopt_all);
         let mut ending = false;
         while !ending || !self.keepers.is_empty() {
             tokio::select! {
@@ -64,6 +66,7 @@ impl Task {
                 },
                 Some(request) = adopting.recv() => self.adopt(request),
                 Some(ended) = self.keepers.join_next_with_id() => self.forget(ended),
+                () = strangers.may_have_exited() => strangers.reap(&self.shims()),
                 _ = stop_all.wait_for(Option::is_some), if !ending => ending = true,
             }
         }
@@ -139,9 +142,13 @@ impl Task {
         self.kept.insert(handle.id(), kept);
     }
 
+    /// The shims that live or are for their keepers to collect: pid and start time.
+    fn shims(&self) -> HashMap<u32, u64> {
+        self.kept.values().map(|kept| (kept.shim, kept.shim_started)).collect()
+    }
+
     fn adopt(&self, request: AdoptRequest) {
-        let shims = self.kept.values().map(|kept| (kept.shim, kept.shim_started)).collect();
-        let adopted = adopt(request.dead, &shims, &self.shared.token, self.adopt_all);
+        let adopted = adopt(request.dead, &self.shims(), &self.shared.token, self.adopt_all);
         // A keeper that has given up waiting asks again if it wants to know.
         request.reply.send(adopted).ok();
     }

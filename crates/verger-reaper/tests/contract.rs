@@ -241,3 +241,43 @@ fn start_of(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exited_strangers_are_collected_beside_helpers_that_come_and_go() {
+    let house = House::open(options());
+    let mut exits = Vec::new();
+    for round in 0..20 {
+        // A child that is no shim, which nobody here will wait for.
+        #[expect(clippy::disallowed_methods, reason = "it stands for what comes to init of a container")]
+        let stranger = std::process::Command::new("true").spawn().unwrap().id();
+        let stranger = house::pidfd(stranger).unwrap();
+        let mut spec = house.spec("report", None);
+        spec.args = vec!["-c".into(), format!("exit {round}").into()];
+        spec.command = "/bin/sh".into();
+        let helper = house.reaper.spawn(spec).await.unwrap();
+        exits.push(helper.custody.gone().await.unwrap().exit);
+        house::wait_exit(&stranger);
+    }
+    assert_eq!(exits, (0..20).map(|code| Some(Exit::Code(code))).collect::<Vec<_>>());
+    // Nothing tells that a child was collected: each look is at what the kernel says now.
+    let limit = house::now() + Duration::from_secs(10);
+    while !house::children().is_empty() {
+        assert!(house::now() < limit, "zombies stay: {:?}", house::children());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hosts_own_children_are_left_to_it() {
+    #[expect(clippy::disallowed_methods, reason = "a host may have children of its own")]
+    let mut own = std::process::Command::new("false").spawn().unwrap();
+    house::wait_exit(&house::pidfd(own.id()).unwrap());
+    // It has exited already: the first look of one that collects strangers would find it.
+    let house = House::open(Options { adopt_all: false, ..options() });
+    let helper = house.spawn("good", None).await.unwrap();
+    helper.custody.stop(Stop::Kill);
+    helper.custody.gone().await.unwrap();
+    assert_eq!(own.wait().unwrap().code(), Some(1));
+    house.close().await;
+}

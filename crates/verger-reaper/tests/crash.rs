@@ -3,7 +3,7 @@
 
 mod house;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -113,7 +113,11 @@ fn what_escapes_a_killed_shim_falls_to_the_next_sweep() {
             }
             Level::Cgroup => {
                 assert_eq!(naked, BTreeMap::new(), "of {left:?}");
-                assert!(report.runs[0].killed.iter().any(|killed| killed.command.contains(" sit")));
+                let sits = |pid: &u32| left.get(pid).is_some_and(|line| line.contains(" sit"));
+                let killed = report.runs[0].killed.iter().find(|killed| sits(&killed.pid));
+                let killed = killed.expect("the naked one is reported");
+                // Without its tag: arguments are nobody's business.
+                assert_eq!(killed.command, "/proc/self/exe (2 arguments)");
             }
         }
         assert!(!state.path().join("runs").join(&daemon.run).exists());
@@ -193,6 +197,46 @@ fn a_sweep_touches_neither_a_live_run_nor_another_home_nor_a_look_alike() {
 }
 
 #[test]
+fn a_live_run_that_a_helper_of_a_dead_one_had_started_is_spared() {
+    let guard = LeakGuard::new();
+    for level in levels() {
+        let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+        let house = format!("house@{}", state.path().display());
+        let mut dead = Daemon::start(command(ACTOR), &tag, state.path(), level, &[&house, "setsid"]);
+        let runs = live_runs(state.path()).unwrap();
+        let [live] = &runs.into_iter().filter(|run| run.id != dead.run).collect::<Vec<_>>()[..] else {
+            panic!("its helper has started one other")
+        };
+        // The live one, its shim and its helper.
+        let shim = children_of(live.pid)[0];
+        let family = BTreeSet::from([live.pid, shim, children_of(shim)[0]]);
+        let shims = children_of(dead.child.id());
+        stop(&shims);
+        dead.kill();
+        shims.iter().for_each(|&shim| kill(shim));
+        guard.reap();
+
+        let run = Run::begin(state.path()).unwrap();
+        let report = sweep(state.path(), &run).unwrap();
+        assert!(report.killed() > 0 && report.runs[0].unproven.is_empty(), "{report:?}");
+        guard.reap();
+        let alive: BTreeSet<u32> = process_ids().intersection(&family).copied().collect();
+        assert_eq!(alive, family, "{report:?}");
+        assert!(tag.alive().keys().all(|pid| family.contains(pid)), "{:?}", tag.alive());
+        assert_eq!(run_state(state.path(), &live.id), RunState::Live { pid: live.pid });
+
+        kill(live.pid);
+        tag.wait_gone(Duration::from_secs(2), || guard.reap());
+        let report = sweep(state.path(), &run).unwrap();
+        assert_eq!(report.killed(), 0, "{report:?}");
+        assert_eq!(run_state(state.path(), &dead.run), RunState::Gone);
+        assert!(!state.path().join("runs").join(&dead.run).exists(), "it is kept no longer than it must be");
+        run.end().unwrap();
+        guard.reap_all();
+    }
+}
+
+#[test]
 fn a_shim_killer_and_its_owner_die_together() {
     let guard = LeakGuard::new();
     for level in levels() {
@@ -247,6 +291,12 @@ fn finish(guard: &LeakGuard, state: &Path) {
     assert_eq!(report.runs.len(), 1);
     assert_eq!(report.runs[0].killed, []);
     run.end().unwrap();
+}
+
+/// Of everyone on this machine.
+fn process_ids() -> BTreeSet<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect()
 }
 
 fn children_of(pid: u32) -> Vec<u32> {

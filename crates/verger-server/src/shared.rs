@@ -21,6 +21,8 @@ use crate::outbox::{Event, Outbox};
 pub(crate) struct Shared {
     pub(crate) home: Home,
     pub(crate) run: String,
+    /// How many processes of dead runs were killed before this one served.
+    pub(crate) swept: usize,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) reaper: Reaper,
@@ -44,6 +46,7 @@ impl Shared {
     pub(crate) fn new(
         home: Home,
         run: String,
+        swept: usize,
         clock: Clock,
         store: Store,
         reaper: Reaper,
@@ -52,6 +55,7 @@ impl Shared {
         Self {
             home,
             run,
+            swept,
             clock,
             store,
             reaper,

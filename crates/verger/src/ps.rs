@@ -73,6 +73,9 @@ pub(crate) fn table(ps: &PsResponse, serving: &RunFile) -> String {
     if let Some(reason) = &server.level_reason {
         writeln!(out, "  not cgroup: {reason}").ok();
     }
+    if server.swept > 0 {
+        writeln!(out, "  swept: {} process(es) that a dead run had left", server.swept).ok();
+    }
     let threads = ps.threads.iter().map(|thread| {
         let status = serde_json::to_value(&thread.status).unwrap_or_default();
         let status = status["type"].as_str().unwrap_or("?").to_owned();

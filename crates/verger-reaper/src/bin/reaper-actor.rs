@@ -30,6 +30,10 @@ fn main() {
     }
     let args: Vec<String> = std::env::args().collect();
     let shape = args.get(2).map(String::as_str).unwrap_or_default();
+    if let Some(state) = shape.strip_prefix("house@") {
+        in_child(|| house(&args[1], state));
+        return until_stdin_closes();
+    }
     match shape {
         "good" => {}
         "stubborn" => sit(),
@@ -133,6 +137,16 @@ fn in_child(f: impl FnOnce()) {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         _ => {}
     }
+}
+
+/// A daemon of its own, owner of one helper, that was started by a helper and outlives it.
+fn house(tag: &str, state: &str) {
+    setsid().expect("a child is no leader");
+    #[expect(clippy::disallowed_methods, reason = "exec: starts nothing new")]
+    let mut me = std::process::Command::new("/proc/self/exe");
+    // It says that it is up where its helper would; the byte that it waits for is there at once.
+    let zeros = std::fs::File::open("/dev/zero").expect("it is on every system");
+    panic!("exec: {}", me.args([tag, "daemon", state, "cgroup", "good"]).stdin(zeros).exec());
 }
 
 /// A daemon by the book: own session, parent gone, and nothing in its environment to know it by.

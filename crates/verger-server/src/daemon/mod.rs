@@ -57,16 +57,17 @@ pub struct Serving {
 pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(), DaemonError> {
     let clock = Clock::start();
     let home = options.home;
+    // From here on a signal ends the daemon in order, however early it comes. As PID 1 it would be lost before.
+    let signals = Signals::install()?;
     let config = Arc::new(Config::read(&home.config_file(), &options.overrides)?);
     settings::log_warnings(&config.warnings);
-    // From here on a signal ends the daemon in order, however early it comes.
-    let signals = Signals::install()?;
     let nofile = raise_nofile();
     private_folder(&home.state)?;
     // Two daemons of one home: the second is told before it has touched anything.
     let daemon_lock = options.listen.lock(&home)?;
     let run = Run::begin(&home.state)?;
-    let swept = sweep_dead_runs(&home.state, &run).await?;
+    // Before anything is served. It logs whom it kills.
+    let swept = tokio::task::block_in_place(|| sweep(&home.state, &run))?.killed();
     let store = Store::open(&home.state, run.id(), liveness(home.state.clone()))?;
     let places = match Places::open(&options.listen, &home, &config, run.dir()).await {
         Ok(places) => places,
@@ -84,7 +85,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     reaper_task.spawn(reaping);
 
     let rules = config.threads.rules();
-    let shared = Shared::new(home, run.id().to_owned(), clock, store.clone(), reaper.clone(), config);
+    let shared = Shared::new(home, run.id().to_owned(), swept, clock, store.clone(), reaper.clone(), config);
     let shared = Arc::new(shared);
     let (house, inbox) = HouseHandle::new();
     let mut house_task = JoinSet::new();
@@ -146,27 +147,6 @@ fn liveness(state: PathBuf) -> Arc<dyn Fn(&str) -> Liveness + Send + Sync> {
         RunState::Live { pid } => Liveness::Live { pid },
         RunState::Gone => Liveness::Gone,
     })
-}
-
-/// Ends what dead runs of this home left, before anything is served. Returns how many processes that were.
-async fn sweep_dead_runs(state: &Path, run: &Run) -> Result<usize, DaemonError> {
-    let report = tokio::task::block_in_place(|| sweep(state, run))?;
-    let mut swept = 0;
-    for dead in &report.runs {
-        for killed in &dead.killed {
-            tracing::warn!(run = dead.id, pid = killed.pid, age = ?killed.age, command = killed.command, "a dead run had left this process; killed");
-        }
-        for left in &dead.unproven {
-            tracing::error!(
-                run = dead.id,
-                pid = left.pid,
-                command = left.command,
-                "a dead run had left this process; killed, but it does not die"
-            );
-        }
-        swept += dead.killed.len();
-    }
-    Ok(swept)
 }
 
 fn private_folder(path: &Path) -> Result<(), DaemonError> {

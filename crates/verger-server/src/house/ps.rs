@@ -45,6 +45,7 @@ impl House {
                 run: shared.run.clone(),
                 uptime_sec: shared.clock.uptime().as_secs(),
                 level: level(shared.reaper.level()),
+                swept: u64::try_from(shared.swept).unwrap_or(u64::MAX),
                 level_reason: shared.reaper.level_reason().map(str::to_owned),
             };
             let tasks = u64::try_from(metrics.num_alive_tasks()).unwrap_or(u64::MAX);

@@ -37,6 +37,8 @@ pub struct PsServer {
     pub level: ContainmentLevel,
     /// Why not better; `null` at the best level.
     pub level_reason: Option<String>,
+    /// Processes that dead runs of its home had left, and that it killed when it began.
+    pub swept: u64,
 }
 
 /// A loaded thread.

@@ -192,3 +192,16 @@ pub(crate) async fn loaded(client: &Client) -> Vec<String> {
 pub(crate) async fn closed(observer: &Client, from: usize, thread: &str) {
     observer.note(from, "thread/closed", |params| params["threadId"] == thread).await;
 }
+
+/// Direct children of a process, zombies too, whichever of its threads started them.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is alive");
+    let lists = threads.map(|thread| {
+        let children = thread.expect("it is alive").path().join("children");
+        // A thread that has ended meanwhile has none.
+        std::fs::read_to_string(children).unwrap_or_default()
+    });
+    let pids =
+        |list: String| list.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect::<Vec<_>>();
+    lists.flat_map(pids).collect()
+}

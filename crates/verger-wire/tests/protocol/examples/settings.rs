@@ -115,6 +115,7 @@ fn ps() -> PsResponse {
             uptime_sec: 3605,
             level: ContainmentLevel::Cgroup,
             level_reason: None,
+            swept: 0,
         },
         threads: vec![PsThread {
             id: THREAD.into(),
