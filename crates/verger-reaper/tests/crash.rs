@@ -225,8 +225,10 @@ fn a_live_run_that_a_helper_of_a_dead_one_had_started_is_spared() {
         assert!(tag.alive().keys().all(|pid| family.contains(pid)), "{:?}", tag.alive());
         assert_eq!(run_state(state.path(), &live.id), RunState::Live { pid: live.pid });
 
+        let family: Vec<_> = family.into_iter().map(|pid| house::pidfd(pid).unwrap()).collect();
         kill(live.pid);
-        tag.wait_gone(Duration::from_secs(2), || guard.reap());
+        family.iter().for_each(house::wait_exit);
+        guard.reap();
         let report = sweep(state.path(), &run).unwrap();
         assert_eq!(report.killed(), 0, "{report:?}");
         assert_eq!(run_state(state.path(), &dead.run), RunState::Gone);
