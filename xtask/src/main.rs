@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod bench;
+mod bench_reaper;
 mod checks;
 mod clients;
 mod docs;
@@ -35,6 +36,7 @@ usage: cargo xtask COMMAND
   soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md
   bench [STEP]... [--peer PATH] [--runs N]
                          how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
+  bench reaper [small]   what custody costs against killing plainly; added to docs/bench.md, or for a try printed only
   docs                   write the pages of docs/ that are made of the code
   fuzz-corpus            makes fuzz/corpus anew from itself and what fuzzing here has found
   help                   this text, and the names of steps and long runs
@@ -62,6 +64,7 @@ fn obey(arguments: &[String]) -> Result<bool, Error> {
         ["lint"] => checks::lint(&house),
         ["test", steps @ ..] => suite::test(&house, steps),
         ["soak", names @ ..] => soak::soak(&house, names),
+        ["bench", "reaper", words @ ..] => bench_reaper::bench_reaper(&house, words),
         ["bench", words @ ..] => bench::bench(&house, words),
         ["docs"] => docs::docs(&house).map(|()| true),
         ["fuzz-corpus"] => fuzz::minimise(&house).map(|()| true),
