@@ -35,6 +35,9 @@ pub enum ReaperError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The runtime of [`with_reaper`](crate::with_reaper) could not be made, or lost the reaper's task.
+    #[error("cannot run a tokio runtime for the reaper: {0}; are descriptors and threads left?")]
+    Runtime(io::Error),
     /// The system gave no random bytes for the run's token.
     #[error("cannot make a token for this run: the system gave no random bytes ({0})")]
     Random(getrandom::Error),

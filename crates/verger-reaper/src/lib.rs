@@ -29,6 +29,7 @@ mod strangers;
 mod sweep;
 mod task;
 mod token;
+mod with_reaper;
 
 pub use custody::{Custody, Gone, Helper};
 pub use error::{ReaperError, SpawnError, Unproven};
@@ -38,3 +39,4 @@ pub use spec::{HelperInfo, HelperState, Level, Spec};
 pub use sweep::{Killed, SweepReport, SweptRun, sweep};
 pub use token::TOKEN_VARIABLE;
 pub use verger_shim::protocol::{Exit, Graces, Stage, Stop};
+pub use with_reaper::with_reaper;
