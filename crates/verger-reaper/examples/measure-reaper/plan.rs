@@ -59,8 +59,8 @@ pub(crate) fn measure(image: &Path, plan: &Plan) -> String {
             }
         }
     }
-    for way in 1..ways.len() {
-        table.private(way, light[way].numbers("private"));
+    for (way, worker) in light.iter_mut().enumerate().skip(1) {
+        table.private(way, worker.numbers("private"));
     }
     for &(count, rounds) in plan.kills {
         let name = format!("SIGKILL of the server to {count} trees gone");
