@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use verger_reaper::Graces;
+
+use super::duration::Period;
 
 const STARTUP_TIMEOUT_SEC: f64 = 30.0;
 const TOOL_TIMEOUT_SEC: f64 = 120.0;
@@ -55,6 +58,13 @@ pub struct McpServer {
     /// How long one call of a tool may take.
     #[schemars(example = 600.0, extend("x-codex" = true, "x-unit" = "seconds", "default" = TOOL_TIMEOUT_SEC))]
     tool_timeout_sec: Option<f64>,
+    /// How long its helper has to leave by itself after its stdin was closed. What is left of it then gets SIGTERM. The
+    /// server's own end waits for this, too, unless it is told twice.
+    #[schemars(example = &"2s")]
+    stdin_grace: Period,
+    /// How long what is left has after SIGTERM. What is left then is killed.
+    #[schemars(example = &"5s")]
+    term_grace: Period,
 }
 
 /// When a helper starts.
@@ -99,6 +109,7 @@ fn example_env() -> serde_json::Value {
 
 impl Default for McpServer {
     fn default() -> Self {
+        let Graces { stdin, term, leave: _ } = Graces::default();
         Self {
             command: String::new(),
             args: Vec::new(),
@@ -113,6 +124,8 @@ impl Default for McpServer {
             startup_timeout_sec: None,
             startup_timeout_ms: None,
             tool_timeout_sec: None,
+            stdin_grace: Period(stdin),
+            term_grace: Period(term),
         }
     }
 }
@@ -161,5 +174,9 @@ impl McpServer {
     /// How long one tool call may take.
     pub fn tool_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.tool_timeout_sec.unwrap_or(TOOL_TIMEOUT_SEC))
+    }
+    /// How long each step of an orderly end may take.
+    pub fn graces(&self) -> Graces {
+        Graces { stdin: self.stdin_grace.0, term: self.term_grace.0, ..Graces::default() }
     }
 }

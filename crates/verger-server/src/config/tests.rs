@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verger_core::server::ServerName;
+use verger_reaper::Graces;
 
 use super::*;
 
@@ -58,6 +59,7 @@ fn the_keys_that_people_bring_along_are_understood() {
         [mcp_servers.quick]
         command = "python3"
         startup_timeout_ms = 1500
+        stdin_grace = "50ms"
         "#,
     )
     .unwrap();
@@ -65,6 +67,8 @@ fn the_keys_that_people_bring_along_are_understood() {
     assert_eq!(server("helper").start, Start::Eager);
     assert_eq!(server("helper").startup_timeout(), Duration::from_secs(30));
     assert_eq!(server("quick").startup_timeout(), Duration::from_millis(1500));
+    let graces = Graces { stdin: Duration::from_millis(50), ..Graces::default() };
+    assert_eq!((server("quick").graces(), server("helper").graces()), (graces, Graces::default()));
     let variables: Vec<_> = server("helper").env_vars.iter().map(EnvVar::name).collect();
     assert_eq!(variables, ["C", "D"]);
     let offered = ["a", "b", "c"].map(|tool| server("helper").offers(tool));
@@ -108,6 +112,10 @@ fn errors_name_the_file_the_key_and_the_remedy() {
         (
             "[mcp_servers.x]\ncommand = \"c\"\nstartup_timeout_sec = -1",
             "config.toml:3: mcp_servers.x.startup_timeout_sec: not a positive number of seconds",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nterm_grace = 2",
+            "config.toml:3: mcp_servers.x.term_grace: invalid type",
         ),
         ("threads = 3", "config.toml:1: threads: invalid type"),
         ("[threads]\norphan_grace = 3", "config.toml:2: threads.orphan_grace: invalid type"),

@@ -252,6 +252,7 @@ impl Keeper {
         // A later one of the same name wins.
         let env: std::collections::BTreeMap<OsString, OsString> = inherited.chain(set).collect();
         spec.env = env.into_iter().collect();
+        spec.graces = definition.graces();
         spec.cwd = definition.cwd.clone().or_else(|| self.cwd.clone());
         spec
     }
