@@ -1,6 +1,6 @@
 //! Orphans: what comes to this process, a subreaper, when a shim dies before its tree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::io::Interest;
 use tokio::sync::oneshot;
 
-use crate::process::{self, Stat};
+use crate::process::{self, NOBODY, Stat};
 use crate::ready::watched;
 use crate::token::Token;
 
@@ -59,11 +59,11 @@ pub(crate) fn adopt(
         let is_ours = adopt_all || pid == dead.leader || stat.session == dead.pid || token.is_carried_by(pid);
         if is_ours {
             process::signal(&pidfd, Signal::KILL)?;
-            let below = process::descendants(pid, &BTreeSet::new());
+            let below = process::descendants(pid, NOBODY);
             adopted.killed.push(pidfd);
             for descendant in below {
                 if let Some(pidfd) = process::open(descendant)?
-                    && process::descends_from(descendant, me, &BTreeSet::new())
+                    && process::descends_from(descendant, me, NOBODY)
                 {
                     process::signal(&pidfd, Signal::KILL)?;
                     adopted.killed.push(pidfd);

@@ -29,6 +29,7 @@ mod strangers;
 mod sweep;
 mod task;
 mod token;
+mod usage;
 mod with_reaper;
 
 pub use custody::{Custody, Gone, Helper};
@@ -38,5 +39,6 @@ pub use run::{LiveRun, Run, RunState, live_runs, run_state};
 pub use spec::{HelperInfo, HelperState, Level, Spec};
 pub use sweep::{Killed, SweepReport, SweptRun, sweep};
 pub use token::TOKEN_VARIABLE;
+pub use usage::{Tree, Usage};
 pub use verger_shim::protocol::{Exit, Graces, Stage, Stop};
 pub use with_reaper::with_reaper;

@@ -3,7 +3,7 @@
 //! A pid alone is never signalled. A pidfd is opened first and what makes the process ours is checked after: if the
 //! number was reused in between, the pidfd belongs to the process that is gone, and the signal goes nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -110,21 +110,29 @@ fn is_gone(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
+/// Where nobody is spared.
+pub(crate) const NOBODY: &BTreeSet<u32> = &BTreeSet::new();
+
 /// The descendants of `root` as they are found, parents before children, without those in `spared` and theirs.
 pub(crate) fn descendants(root: u32, spared: &BTreeSet<u32>) -> Vec<u32> {
-    let mut found = Vec::new();
+    below(root, spared).collect()
+}
+
+/// The same, found one by one: a caller that has seen enough need not go on.
+pub(crate) fn below(root: u32, spared: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
     let mut seen = BTreeSet::from([root]);
     let mut next = vec![root];
-    while let Some(pid) = next.pop() {
-        // A process that is gone has no children any more: they have been inherited.
-        for child in children(pid).unwrap_or_default() {
-            if !spared.contains(&child) && seen.insert(child) {
-                found.push(child);
-                next.push(child);
-            }
+    let mut found = VecDeque::new();
+    std::iter::from_fn(move || {
+        while found.is_empty() {
+            // A process that is gone has no children any more: they have been inherited.
+            let children = children(next.pop()?).unwrap_or_default();
+            found
+                .extend(children.into_iter().filter(|&child| !spared.contains(&child) && seen.insert(child)));
+            next.extend(&found);
         }
-    }
-    found
+        found.pop_front()
+    })
 }
 
 /// Whether the chain of parents of `pid` leads to `ancestor`, and not through one of `spared` before.

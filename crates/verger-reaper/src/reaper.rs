@@ -21,7 +21,7 @@ use crate::run::Run;
 use crate::shim::Image;
 use crate::task::Task;
 use crate::token::{TOKEN_VARIABLE, Token};
-use crate::{HelperInfo, Level, ReaperError, SpawnError, Spec, command};
+use crate::{Custody, HelperInfo, Level, ReaperError, SpawnError, Spec, Tree, command};
 
 /// How many spawn requests wait at most; more wait in [`Reaper::spawn`] itself.
 const QUEUE: usize = 64;
@@ -207,6 +207,11 @@ impl Reaper {
             })
         };
         self.shared.book().iter().filter_map(info).collect()
+    }
+
+    /// The processes of one helper, to be counted; `None` once it is proven gone.
+    pub fn tree(&self, custody: &Custody) -> Option<Tree> {
+        self.shared.book().get(&custody.id()).map(|entry| Tree::below(entry.shim_pid))
     }
 
     /// Starts nothing any more, stops every helper in order, and resolves when all are proven gone or called stuck and

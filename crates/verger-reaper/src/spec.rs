@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Graces;
+use crate::{Graces, Tree};
 
 /// How a helper's tree is contained, and so what proves it empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,4 +101,11 @@ pub struct HelperInfo {
     pub strays: u32,
     /// Time since it was started.
     pub age: Duration,
+}
+
+impl HelperInfo {
+    /// Its processes, to be counted.
+    pub fn tree(&self) -> Tree {
+        Tree::below(self.shim_pid)
+    }
 }

@@ -282,3 +282,29 @@ async fn a_hosts_own_children_are_left_to_it() {
     assert_eq!(own.wait().unwrap().code(), Some(1));
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_is_counted_whole_and_what_it_shares_once() {
+    let house = House::open(options());
+    for level in house.levels() {
+        let crowd = house.spawn("crowd", Some(level)).await.unwrap();
+        let tree = house.reaper.tree(&crowd.custody).unwrap();
+        assert_eq!((tree.processes(), tree.usage().processes), (201, 201), "{level}");
+        let copies = house.spawn("copies", Some(level)).await.unwrap();
+        let tree = house.reaper.tree(&copies.custody).unwrap();
+        let (block, usage) = (64 << 20, tree.usage());
+        assert_eq!(usage.processes, 5, "{level}: not its neighbour's");
+        assert!(
+            usage.memory_bytes >= 5 * block && usage.rss_bytes > usage.memory_bytes,
+            "{level}: {usage:?}"
+        );
+        let once = tree.shared_once();
+        assert!((block..2 * block).contains(&once), "{level}: {once}");
+        for helper in [crowd, copies] {
+            helper.custody.stop(Stop::Kill);
+            helper.custody.gone().await.unwrap();
+        }
+        assert_eq!(tree.usage().processes, 0, "{level}");
+    }
+    house.close().await;
+}

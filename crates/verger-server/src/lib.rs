@@ -18,7 +18,6 @@ pub mod config;
 mod connection;
 mod daemon;
 mod dispatch;
-mod footprint;
 mod home;
 mod house;
 mod invocation;

@@ -47,6 +47,11 @@ fn main() {
         "wrapper" => in_child(sit_quietly),
         "grandchild" => in_child(sit_quietly),
         "crowd" => (0..200).for_each(|_| in_child(sit_quietly)),
+        // 64 MiB that five processes share, as a server that forks its workers does.
+        "copies" => {
+            Box::leak(vec![1_u8; 64 << 20].into_boxed_slice());
+            (0..4).for_each(|_| in_child(sit_quietly));
+        }
         "setsid" => in_child(|| {
             setsid().expect("a child is no leader");
             in_child(|| sit());
@@ -82,7 +87,7 @@ fn main() {
     }
     match shape {
         // These leave by themselves when their stdin closes, whatever they leave behind.
-        "good" | "grandchild" | "crowd" => {
+        "good" | "grandchild" | "crowd" | "copies" => {
             ready();
             until_stdin_closes();
         }

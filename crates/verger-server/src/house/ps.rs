@@ -6,7 +6,6 @@ use verger_wire::RpcError;
 use verger_wire::requests::{ContainmentLevel, HelperState, PsHelper, PsResponse, PsServer, PsThread};
 
 use super::House;
-use crate::footprint::footprint;
 use crate::replier::Replier;
 
 impl House {
@@ -76,7 +75,7 @@ fn helper((id, scope, server, state, info): Known) -> PsHelper {
         CoreState::Stopping => HelperState::Stopping,
         CoreState::Stuck => HelperState::Stuck,
     };
-    let footprint = info.as_ref().map(|info| footprint(info.shim_pid)).unwrap_or_default();
+    let usage = info.as_ref().map(|info| info.tree().usage()).unwrap_or_default();
     PsHelper {
         id,
         server,
@@ -85,8 +84,8 @@ fn helper((id, scope, server, state, info): Known) -> PsHelper {
         state,
         level: info.as_ref().map_or(ContainmentLevel::Shim, |info| level(info.level)),
         uptime_sec: info.as_ref().map_or(0, |info| info.age.as_secs()),
-        processes: footprint.processes,
-        rss_bytes: footprint.rss_bytes,
+        processes: usage.processes,
+        rss_bytes: usage.rss_bytes,
         strays: info.as_ref().map_or(0, |info| u64::from(info.strays)),
     }
 }
