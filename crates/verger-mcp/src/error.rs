@@ -64,6 +64,14 @@ pub enum CallError {
         /// Configured name of the server.
         server: String,
     },
+    /// The helper was ended, after the request was sent and before it was answered, for a reason that its caller should know.
+    #[error("server '{server}' was ended before it answered: {reason}; outcome unknown, not sent again")]
+    Ended {
+        /// Configured name of the server.
+        server: String,
+        /// Why.
+        reason: String,
+    },
     /// The helper was gone before anything of the request was sent, so a new helper may be asked.
     #[error("server '{server}' is not running any more; the request was not sent")]
     NotSent {
@@ -145,9 +153,10 @@ impl CallError {
             Self::Malformed { server, problem } | Self::BadArguments { server, problem } => {
                 ConnectError::Malformed { server, request, problem }
             }
-            Self::HelperGone { server } | Self::NotSent { server } | Self::Draining { server } => {
-                ConnectError::HelperGone { server, request }
-            }
+            Self::HelperGone { server }
+            | Self::Ended { server, .. }
+            | Self::NotSent { server }
+            | Self::Draining { server } => ConnectError::HelperGone { server, request },
             Self::TooLarge { ref server, .. }
             | Self::Timeout { ref server, .. }
             | Self::UnknownTool { ref server, .. } => {

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use rmcp::model::{CancelledNotificationParam, RequestId};
@@ -29,6 +29,8 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     /// Rings when there may be a line to write. Its one listener is the protocol task.
     work: Notify,
+    /// Why the helper is being ended, if its callers should know.
+    reason: OnceLock<String>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,7 @@ pub(crate) struct Ticket<'a> {
 
 impl Ledger {
     pub(crate) fn new(server: String) -> Self {
-        Self { server, state: Mutex::default(), work: Notify::new() }
+        Self { server, state: Mutex::default(), work: Notify::new(), reason: OnceLock::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,7 +176,7 @@ impl Ledger {
     /// Nothing more can be written: the line of `failed` broke off, and what was not begun is not sent.
     pub(crate) fn stop_writing(&self, failed: Option<u64>) {
         if let Some(id) = failed {
-            self.settle(id, Err(CallError::HelperGone { server: self.server.clone() }));
+            self.settle(id, Err(self.gone()));
         }
         let unwritten = {
             let mut state = self.state();
@@ -192,7 +194,7 @@ impl Ledger {
         self.stop_writing(None);
         let waiting: Vec<u64> = self.state().requests.keys().copied().collect();
         for id in waiting {
-            self.settle(id, Err(CallError::HelperGone { server: self.server.clone() }));
+            self.settle(id, Err(self.gone()));
         }
     }
 
@@ -219,6 +221,19 @@ impl Ledger {
         }
     }
 
+    /// From here on, who has waited in vain is told why. The first reason counts.
+    pub(crate) fn end_because(&self, reason: String) {
+        self.reason.set(reason).ok();
+    }
+
+    fn gone(&self) -> CallError {
+        let server = self.server.clone();
+        match self.reason.get() {
+            Some(reason) => CallError::Ended { server, reason: reason.clone() },
+            None => CallError::HelperGone { server },
+        }
+    }
+
     fn server_error(&self, error: ServerError) -> CallError {
         let ServerError { code, message, data } = error;
         CallError::Server { server: self.server.clone(), code, message, data }
@@ -237,9 +252,7 @@ impl Ticket<'_> {
     pub(crate) async fn answer(mut self) -> Outcome {
         // The sender lives in the ledger until it is used: `settle` and `abandon` are its only ends, and this
         // ticket, which alone abandons, is still here.
-        (&mut self.answer)
-            .await
-            .unwrap_or_else(|_| Err(CallError::HelperGone { server: self.ledger.server.clone() }))
+        (&mut self.answer).await.unwrap_or_else(|_| Err(self.ledger.gone()))
     }
 }
 

@@ -69,7 +69,7 @@ async fn refresh(shared: &Shared) {
         shared.tools_changed.notified().await;
         match shared.refresh_tools().await {
             Ok(()) => tracing::debug!(server = %shared.server, "tools changed"),
-            Err(CallError::HelperGone { .. } | CallError::NotSent { .. }) => return,
+            Err(CallError::HelperGone { .. } | CallError::Ended { .. } | CallError::NotSent { .. }) => return,
             Err(error) => {
                 tracing::warn!(server = %shared.server, %error, "tools changed but cannot be listed")
             }

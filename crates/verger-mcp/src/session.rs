@@ -32,6 +32,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+    /// Of one that was lent, and of its clones.
+    loan: Option<Arc<InUse>>,
 }
 
 /// Who talks to whom.
@@ -49,8 +51,38 @@ struct Inner {
     /// A permit for each request under way.
     room: Semaphore,
     draining: AtomicBool,
+    /// Who uses the session, for [`Session::idle`].
+    activity: watch::Sender<Activity>,
     /// Holds the one protocol task. Aborts it when dropped.
     task: Mutex<JoinSet<()>>,
+}
+
+/// How much a session is used.
+#[derive(Clone, Copy, Debug, Default)]
+struct Activity {
+    /// How often it was lent.
+    lent: u64,
+    /// How many loans, calls and other requests there are that have not ended.
+    in_use: u32,
+}
+
+/// One loan, call or other request, from its beginning to its end.
+struct InUse(Arc<Inner>);
+
+impl InUse {
+    fn new(inner: &Arc<Inner>, loans: u64) -> Self {
+        inner.activity.send_modify(|activity| {
+            activity.lent += loans;
+            activity.in_use += 1;
+        });
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.activity.send_modify(|activity| activity.in_use -= 1);
+    }
 }
 
 impl Session {
@@ -73,8 +105,30 @@ impl Session {
             shared.refresh_tools().await.map_err(|error| error.while_connecting("tools/list"))?;
         }
         let room = Semaphore::new(MAX_IN_FLIGHT as usize);
-        let inner = Inner { shared, welcome, room, draining: AtomicBool::new(false), task: Mutex::new(task) };
-        Ok(Self { inner: Arc::new(inner) })
+        let (draining, activity) = (AtomicBool::new(false), watch::Sender::default());
+        let inner = Inner { shared, welcome, room, draining, activity, task: Mutex::new(task) };
+        Ok(Self { inner: Arc::new(inner), loan: None })
+    }
+
+    /// A clone for someone who is about to call. It is counted, and as long as it lives the session is not idle.
+    #[must_use]
+    pub fn lend(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), loan: Some(Arc::new(InUse::new(&self.inner, 1))) }
+    }
+
+    /// Resolves when no call or other request has been under way for `limit`, and no loan; how often it was lent by then.
+    pub async fn idle(&self, limit: Duration) -> u64 {
+        let mut activity = self.inner.activity.subscribe();
+        loop {
+            let seen = *activity.borrow_and_update();
+            let changed = activity.changed();
+            if seen.in_use > 0 {
+                // The sender is this session's own.
+                changed.await.ok();
+            } else if time::timeout(limit, changed).await.is_err() {
+                return seen.lent;
+            }
+        }
     }
 
     /// The server's name in the configuration.
@@ -217,6 +271,12 @@ impl Session {
         }
     }
 
+    /// As [`Session::close`], but what is under way fails with [`CallError::Ended`] and this reason.
+    pub async fn close_because(&self, reason: &str) {
+        self.inner.shared.ledger.end_because(reason.to_owned());
+        self.close().await;
+    }
+
     async fn ask(&self, method: &str, params: Value) -> Result<Value, CallError> {
         let draining = || CallError::Draining { server: self.server().to_owned() };
         if self.inner.draining.load(Ordering::Acquire) {
@@ -232,6 +292,7 @@ impl Session {
         limit: Duration,
         answer: impl Future<Output = Result<Value, CallError>>,
     ) -> Result<Value, CallError> {
+        let _in_use = InUse::new(&self.inner, 0);
         time::timeout(limit, answer).await.unwrap_or_else(|_elapsed| {
             Err(CallError::Timeout { server: self.server().to_owned(), request: request.to_owned(), limit })
         })
@@ -263,6 +324,7 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("server", &self.server())
             .field("ended", &ended)
+            .field("lent", &self.loan.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -157,6 +157,60 @@ async fn close_is_prompt_even_when_the_helper_reads_nothing() {
 }
 
 #[tokio::test]
+async fn a_reason_reaches_what_was_sent_and_nothing_else() {
+    let (session, mut peer) = connected(&["t"]).await;
+    let mut sent = pin!(session.call("t", None, None, LONG));
+    start(sent.as_mut()).await;
+    peer.expect("tools/call").await;
+    session.close_because("it ate too much").await;
+    let ended = sent.await.expect_err("it was not answered");
+    assert_eq!(
+        ended.to_string(),
+        "server 'fake' was ended before it answered: it ate too much; outcome unknown, not sent again"
+    );
+    let late = session.call("t", None, None, LONG).await;
+    assert_eq!(late, Err(CallError::NotSent { server: "fake".into() }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_idle_when_nobody_has_called_or_borrowed_it_for_so_long() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let (session, mut peer) = connected(&["t"]).await;
+    let minute = || tokio::time::timeout(LIMIT * 9 / 10, session.idle(LIMIT));
+    assert!(minute().await.is_err(), "too early");
+    assert_eq!(session.idle(LIMIT).await, 0);
+    let mut idle = pin!(session.idle(LIMIT));
+    for _ in 0..2 {
+        assert!(tokio::time::timeout(LIMIT * 9 / 10, idle.as_mut()).await.is_err(), "too early");
+        drop(session.lend());
+    }
+    let loan = session.lend();
+    let clone = loan.clone();
+    drop(loan);
+    assert!(
+        tokio::time::timeout(3 * LIMIT, idle.as_mut()).await.is_err(),
+        "who has borrowed it has not called yet"
+    );
+    drop(clone);
+    let call = async {
+        let call = session.call("t", None, None, 9 * LIMIT);
+        let play = async {
+            let sent = peer.expect("tools/call").await;
+            tokio::time::sleep(3 * LIMIT).await;
+            peer.answer(&sent, json!({})).await;
+        };
+        tokio::join!(call, play).0
+    };
+    tokio::select! {
+        biased;
+        _ = idle.as_mut() => panic!("idle in the middle of a call"),
+        answer = call => assert_eq!(answer, Ok(json!({}))),
+    }
+    assert!(tokio::time::timeout(LIMIT * 9 / 10, idle.as_mut()).await.is_err(), "the time begins at its end");
+    assert_eq!(idle.await, 3, "every loan is counted");
+}
+
+#[tokio::test]
 async fn dropping_the_last_clone_or_the_connecting_future_closes_the_pipes() {
     let (session, mut peer) = connected(&[]).await;
     let clone = session.clone();
