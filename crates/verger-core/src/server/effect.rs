@@ -156,6 +156,8 @@ pub enum Origin {
 /// With how much patience a helper is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StopHow {
+    /// As `AfterCalls`, because nobody has called it for long.
+    Idle,
     /// Calls in flight may finish first, within their own time limits.
     AfterCalls,
     /// Close stdin, then TERM, then KILL, a grace between each.

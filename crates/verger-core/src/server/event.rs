@@ -214,6 +214,13 @@ pub enum Event {
         /// Which helper.
         helper: HelperId,
     },
+    /// The helper has had no call for as long as it may stay without.
+    HelperIdle {
+        /// Which helper.
+        helper: HelperId,
+        /// How often it had been lent by then. Fewer than it was means that whoever has it is about to call.
+        lent: u64,
+    },
     /// Proof: no process of the helper is left (K2).
     HelperGone {
         /// Which helper.

@@ -14,6 +14,8 @@ pub(super) struct Helper {
     pub(super) state: HelperState,
     /// Who waits for it to be ready.
     waiters: Vec<Ticket>,
+    /// How often it was lent.
+    lent: u64,
 }
 
 /// Where a helper stands.
@@ -82,7 +84,7 @@ impl Server {
             return;
         }
         self.last_helper.0 += 1;
-        let helper = Helper { scope, server, state: HelperState::Queued, waiters };
+        let helper = Helper { scope, server, state: HelperState::Queued, waiters, lent: 0 };
         self.helpers.insert(self.last_helper, helper);
         self.start_if_alone(self.last_helper);
     }
@@ -101,6 +103,9 @@ impl Server {
     }
 
     fn helper_for(&mut self, ticket: Ticket, result: Result<HelperId, Refusal>) {
+        if let Some(helper) = result.as_ref().ok().and_then(|id| self.helpers.get_mut(id)) {
+            helper.lent += 1;
+        }
         self.effects.push_back(Effect::HelperFor { ticket, result });
     }
 
@@ -122,6 +127,15 @@ impl Server {
             for ticket in std::mem::take(&mut helper.waiters) {
                 self.helper_for(ticket, Err(Refusal::Helper(message.to_owned())));
             }
+        }
+    }
+
+    /// A helper that nobody has called for long. Whoever wants it from here on waits for its successor.
+    pub(super) fn helper_idle(&mut self, id: HelperId, lent: u64) {
+        let Some(helper) = self.helpers.get(&id) else { return };
+        // A probe's helper ends with its probe.
+        if helper.state == HelperState::Ready && helper.lent == lent && !self.is_probe(helper.scope) {
+            self.stop_helper(id, StopHow::Idle);
         }
     }
 

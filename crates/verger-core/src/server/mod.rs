@@ -172,6 +172,7 @@ impl Server {
             Event::HelperReady { helper } => self.helper_ready(helper),
             Event::HelperFailed { helper, message } => self.helper_failed(helper, &message),
             Event::HelperExited { helper } => self.helper_failed(helper, "it exited"),
+            Event::HelperIdle { helper, lent } => self.helper_idle(helper, lent),
             Event::HelperGone { helper } => self.helper_gone(helper),
             Event::HelperStuck { helper } => self.helper_stuck(helper),
             Event::Shutdown => self.shut_down(now),

@@ -2,7 +2,7 @@
 //! that it holds the machine to after every move: K1-K4, K9 and K11.
 
 use crate::ids::{Generation, ThreadId, Ticket};
-use crate::server::{Answer, Effect, HelperState, News};
+use crate::server::{Answer, Effect, HelperState, News, StopHow};
 
 use super::world::{Owner, Process, World, server_name};
 
@@ -102,10 +102,19 @@ impl World {
                 let twin = self.alive.values().find(|p| p.scope.thread == scope.thread && p.server == server);
                 assert_eq!(twin, None, "K11: a second helper of one server in one thread");
                 let config = self.config;
-                let process = Process { scope, server, config, ready: false, dying: false, stuck: false };
+                let process = Process {
+                    scope,
+                    server,
+                    config,
+                    ready: false,
+                    lent: 0,
+                    idle: None,
+                    dying: false,
+                    stuck: false,
+                };
                 self.alive.insert(helper, process);
             }
-            Effect::StopHelper { helper, .. } => {
+            Effect::StopHelper { helper, how } => {
                 let process = self.alive.get_mut(&helper).expect("K9: a helper that is gone is stopped");
                 let of_live_scope = match self.probes.values().find(|p| p.scope == Some(process.scope)) {
                     Some(probe) => {
@@ -114,9 +123,12 @@ impl World {
                     None => !self.owners[&process.scope.generation].stopping,
                 };
                 let reloaded = process.config < self.config && process.server == server_name(0);
+                let is_probes = self.probes.values().any(|p| p.scope == Some(process.scope));
+                // Who has it from a later loan is about to call.
+                let idle = how == StopHow::Idle && process.idle == Some(process.lent) && !is_probes;
                 // A helper that ends by itself may be hurried; one that works may not.
                 assert!(
-                    !of_live_scope || reloaded || process.dying,
+                    !of_live_scope || reloaded || idle || process.dying,
                     "K9: a helper of a live scope is stopped"
                 );
                 process.dying = true;
@@ -130,7 +142,9 @@ impl World {
                     }
                 }
                 if let Ok(helper) = result {
-                    assert!(self.alive.contains_key(&helper), "a helper that is gone is lent");
+                    let process = self.alive.get_mut(&helper).expect("a helper that is gone is lent");
+                    assert!(!process.dying, "a helper that ends is lent");
+                    process.lent += 1;
                 }
             }
             Effect::Announce { thread, news } => {

@@ -24,6 +24,7 @@ impl ReferenceStateMachine for Histories {
             requests: 60,
             calm: 20,
             mishaps: 6,
+            idles: 6,
         };
         Just(World::with_saved_thread(size)).boxed()
     }

@@ -21,6 +21,8 @@ pub(super) struct Size {
     pub(super) calm: u64,
     /// How many helpers may die by themselves or get stuck, in all.
     pub(super) mishaps: u64,
+    /// How often a helper may seem idle, in all.
+    pub(super) idles: u64,
 }
 
 /// One thing that can happen next.
@@ -48,6 +50,8 @@ pub(super) enum Move {
     ProbeDone(Ticket),
     HelperReady(HelperId),
     HelperFails(HelperId),
+    HelperSeemsIdle(HelperId),
+    HelperIdle(HelperId),
     HelperGone(HelperId),
     HelperStuck(HelperId),
     Stale(ThreadId, Generation),
@@ -113,6 +117,10 @@ impl World {
                 self.alive.iter().filter(|(_, p)| p.dying && !p.stuck).map(|(&h, _)| Move::HelperStuck(h)),
             );
         }
+        if self.idles < self.size.idles {
+            let seem = self.alive.iter().filter(|(_, p)| p.ready && !p.dying && p.idle.is_none());
+            moves.extend(seem.map(|(&h, _)| Move::HelperSeemsIdle(h)));
+        }
         if self.server.poll_timeout().is_some() {
             moves.push(Move::Timeout);
         }
@@ -142,6 +150,9 @@ impl World {
         moves.extend(self.edits.keys().map(|&t| Move::RowDone(t)));
         moves.extend(self.probes.iter().filter(|(_, probe)| probe.given).map(|(&t, _)| Move::ProbeDone(t)));
         for (&h, process) in &self.alive {
+            if process.idle.is_some() {
+                moves.push(Move::HelperIdle(h));
+            }
             match (process.dying, process.ready) {
                 (true, _) => moves.push(Move::HelperGone(h)),
                 (false, false) => moves.extend([Move::HelperReady(h), Move::HelperFails(h)]),

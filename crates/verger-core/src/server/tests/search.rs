@@ -41,6 +41,7 @@ const SMALL: Size = Size {
     requests: 4,
     calm: 0,
     mishaps: 1,
+    idles: 0,
 };
 
 #[test]
@@ -73,7 +74,14 @@ fn every_interleaving_of_a_fork_and_the_end_of_its_source() {
 
 #[test]
 fn every_interleaving_of_two_probes_and_a_shutdown() {
-    let size = Size { threads: 0, probes: true, requests: 3, ..SMALL };
+    let size = Size { threads: 0, probes: true, requests: 3, idles: 1, ..SMALL };
     let states = visit(World::new(size), 12);
     assert!(states > 1_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_calls_and_an_idle_helper() {
+    let size = Size { requests: 5, mishaps: 0, idles: 2, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 10);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
 }

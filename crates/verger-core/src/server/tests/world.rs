@@ -29,6 +29,10 @@ pub(super) struct Process {
     pub(super) server: ServerName,
     pub(super) config: u64,
     pub(super) ready: bool,
+    /// How often it was lent.
+    pub(super) lent: u64,
+    /// What its keeper has said of that, if it seemed idle, and the machine has not heard yet.
+    pub(super) idle: Option<u64>,
     pub(super) dying: bool,
     pub(super) stuck: bool,
 }
@@ -74,6 +78,7 @@ pub(super) struct World {
     pub(super) last_ticket: u64,
     pub(super) requests: u64,
     pub(super) mishaps: u64,
+    pub(super) idles: u64,
     pub(super) shutdowns: u8,
     pub(super) finished: bool,
 }
@@ -120,6 +125,7 @@ impl World {
             last_ticket: 0,
             requests: 0,
             mishaps: 0,
+            idles: 0,
             shutdowns: 0,
             finished: false,
         }
@@ -242,6 +248,21 @@ impl World {
                     true => Event::HelperExited { helper },
                     false => Event::HelperFailed { helper, message: "no".into() },
                 });
+            }
+            Move::HelperSeemsIdle(helper) => {
+                self.idles += 1;
+                let process = self.alive.get_mut(&helper).expect("a move names a live helper");
+                process.idle = Some(process.lent);
+            }
+            Move::HelperIdle(helper) => {
+                let process = &self.alive[&helper];
+                let lent = process.idle.expect("a move names a helper that seemed idle");
+                let is_idle = lent == process.lent && process.ready && !process.dying;
+                let is_probes = self.server.is_probe(process.scope);
+                self.handle(Event::HelperIdle { helper, lent });
+                let process = self.alive.get_mut(&helper).expect("its end is not proven yet");
+                process.idle = None;
+                assert!(!is_idle || is_probes || process.dying, "an idle helper goes on");
             }
             Move::HelperGone(helper) => {
                 self.alive.remove(&helper);
