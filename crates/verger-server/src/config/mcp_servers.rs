@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use verger_reaper::Graces;
 
 use super::duration::Period;
+use super::size::Size;
 
 const STARTUP_TIMEOUT_SEC: f64 = 30.0;
 const TOOL_TIMEOUT_SEC: f64 = 120.0;
@@ -65,6 +66,21 @@ pub struct McpServer {
     /// How long what is left has after SIGTERM. What is left then is killed.
     #[schemars(example = &"5s")]
     term_grace: Period,
+    /// How long its helper stays without a call. Then it ends in order, and the next call starts another. Without it, as
+    /// long as its thread.
+    #[schemars(example = &"10m")]
+    pub(crate) idle_timeout: Option<Period>,
+    /// How much memory its helper may hold, with all processes that come of it: a text such as `"512MB"` or `"1GiB"`, or a
+    /// number of bytes. What no file backs counts, in swap too, and what processes share counts once. Over it, the helper
+    /// is killed with all its processes, whoever waits for an answer is told the figure, and the next call starts another.
+    /// Looked at every 250 ms, or less often where a look takes long; in between a helper can hold more. Where that must not
+    /// be, give the whole server a limit that the kernel keeps.
+    #[schemars(example = &"512MB")]
+    pub(crate) memory_max: Option<Size>,
+    /// How many processes its helper may be, all that come of it counted; threads are not. Looked at and enforced as
+    /// `memory_max` is: who forks without end has many more for a quarter of a second, and then none.
+    #[schemars(example = 50)]
+    pub(crate) max_processes: Option<u32>,
 }
 
 /// When a helper starts.
@@ -126,6 +142,9 @@ impl Default for McpServer {
             tool_timeout_sec: None,
             stdin_grace: Period(stdin),
             term_grace: Period(term),
+            idle_timeout: None,
+            memory_max: None,
+            max_processes: None,
         }
     }
 }
@@ -146,6 +165,16 @@ impl McpServer {
         }
         if self.startup_timeout_ms == Some(0) {
             return Err(("startup_timeout_ms", "not a positive number of milliseconds: 0".to_owned()));
+        }
+        let nothing = "0 is no limit but an end; write a larger one, or leave the key out for none";
+        for (key, is_zero) in [
+            ("idle_timeout", self.idle_timeout.is_some_and(|limit| limit.0.is_zero())),
+            ("memory_max", self.memory_max == Some(Size(0))),
+            ("max_processes", self.max_processes == Some(0)),
+        ] {
+            if is_zero {
+                return Err((key, nothing.to_owned()));
+            }
         }
         match (self.command.is_empty(), &self.url) {
             (false, None) => Ok(true),

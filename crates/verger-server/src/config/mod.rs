@@ -15,6 +15,7 @@ mod place;
 mod reading;
 mod reference;
 mod shown;
+mod size;
 mod threads;
 mod unknown;
 mod warnings;
@@ -40,6 +41,7 @@ pub use warnings::Warning;
 
 pub(crate) use key::path_of;
 pub(crate) use shown::{Layer, Shown, without_credentials};
+pub(crate) use size::Size;
 pub(crate) use unknown::nearest_key;
 
 /// The whole configuration, in force.

@@ -128,6 +128,7 @@ fn kind(schema: &Value) -> String {
     };
     let name = match (name, schema["format"].as_str(), schema["x-unit"].as_str()) {
         (_, Some("duration"), _) => "duration",
+        (_, Some("size"), _) => "size",
         ("integer" | "number", _, Some(unit)) => unit,
         ("array", ..) => "array of strings",
         ("object", ..) => "table of strings",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use verger_core::server::ServerName;
 use verger_reaper::Graces;
 
+use super::duration::Period;
 use super::*;
 
 fn parse_with(text: &str, flags: &[&str]) -> Result<Config, String> {
@@ -60,6 +61,9 @@ fn the_keys_that_people_bring_along_are_understood() {
         command = "python3"
         startup_timeout_ms = 1500
         stdin_grace = "50ms"
+        idle_timeout = "10m"
+        memory_max = "1GiB"
+        max_processes = 20
         "#,
     )
     .unwrap();
@@ -69,6 +73,9 @@ fn the_keys_that_people_bring_along_are_understood() {
     assert_eq!(server("quick").startup_timeout(), Duration::from_millis(1500));
     let graces = Graces { stdin: Duration::from_millis(50), ..Graces::default() };
     assert_eq!((server("quick").graces(), server("helper").graces()), (graces, Graces::default()));
+    let limits = |name| (server(name).idle_timeout, server(name).memory_max, server(name).max_processes);
+    assert_eq!(limits("quick"), (Some(Period(Duration::from_secs(600))), Some(Size(1 << 30)), Some(20)));
+    assert_eq!(limits("helper"), (None, None, None));
     let variables: Vec<_> = server("helper").env_vars.iter().map(EnvVar::name).collect();
     assert_eq!(variables, ["C", "D"]);
     let offered = ["a", "b", "c"].map(|tool| server("helper").offers(tool));
@@ -116,6 +123,34 @@ fn errors_name_the_file_the_key_and_the_remedy() {
         (
             "[mcp_servers.x]\ncommand = \"c\"\nterm_grace = 2",
             "config.toml:3: mcp_servers.x.term_grace: invalid type",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nmemory_max = \"a lot\"",
+            "config.toml:3: mcp_servers.x.memory_max: \"a lot\" is not a size: write",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nmemory_max = -1",
+            "config.toml:3: mcp_servers.x.memory_max: a size is not negative",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nmemory_max = true",
+            "config.toml:3: mcp_servers.x.memory_max: invalid type: boolean `true`, expected a size like",
+        ),
+        (
+            "[mcp_servers.x]\nmemory_max = \"0MB\"\ncommand = \"c\"",
+            "config.toml:2: mcp_servers.x.memory_max: 0 is no limit",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nmax_processes = 0",
+            "config.toml:3: mcp_servers.x.max_processes: 0 is no limit",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nmax_processes = -3",
+            "config.toml:3: mcp_servers.x.max_processes: invalid value",
+        ),
+        (
+            "[mcp_servers.x]\ncommand = \"c\"\nidle_timeout = \"0s\"",
+            "config.toml:3: mcp_servers.x.idle_timeout: 0 is no limit",
         ),
         ("threads = 3", "config.toml:1: threads: invalid type"),
         ("[threads]\norphan_grace = 3", "config.toml:2: threads.orphan_grace: invalid type"),

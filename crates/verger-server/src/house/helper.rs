@@ -15,6 +15,7 @@ use verger_reaper::{Custody, Helper, SpawnError, Spec, Stop};
 use verger_wire::types::McpServerStartupState;
 use verger_wire::{McpServerStatusUpdatedNotification, Notification};
 
+use super::budget::{Excess, Watch};
 use super::{HouseHandle, ToHouse};
 use crate::config::{EnvVar, McpServer};
 use crate::shared::Shared;
@@ -65,6 +66,7 @@ struct Running {
     stderr: StderrRing,
     /// Reads stderr until it ends.
     reader: JoinSet<()>,
+    budget: Watch,
 }
 
 /// Keeps a helper from its start to the proof that it is gone. Should the keeper itself fail, its helper is killed and
@@ -110,7 +112,8 @@ impl Keeper {
             };
         self.custody.set(custody.clone()).ok();
         let ring = StderrRing::new(STDERR_KEPT);
-        let mut running = Running { custody, stderr: ring.clone(), reader: JoinSet::new() };
+        let budget = Watch::new(&definition, self.shared.reaper.tree(&custody));
+        let mut running = Running { custody, stderr: ring.clone(), reader: JoinSet::new(), budget };
         let server = self.server.clone();
         running.reader.spawn(async move {
             if let Err(error) = ring.follow(stderr).await {
@@ -129,6 +132,7 @@ impl Keeper {
                 "it did not answer within {limit:?}; raise startup_timeout_sec if it needs longer"
             )),
             () = running.custody.leader_exited() => Err("it exited before it answered `initialize`".to_owned()),
+            excess = running.budget.excess() => return self.over_budget(running, None, excess).await,
             _ = stopped(&mut self.stop) => {
                 self.tell(McpServerStartupState::Cancelled, None);
                 return self.end(running, None).await;
@@ -156,27 +160,63 @@ impl Keeper {
             }
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            () = relisted => {}
+        let idled = async {
+            let Some(limit) = definition.idle_timeout else { return std::future::pending().await };
+            loop {
+                // Said again should the house have lent it meanwhile.
+                let lent = session.idle(limit.0).await;
+                self.house.tell(Event::HelperIdle { helper, lent });
+            }
+        };
+        let excess = tokio::select! {
+            () = relisted => None,
+            () = idled => None,
+            excess = running.budget.excess() => Some(excess),
             how = stopped(&mut self.stop) => {
-                if how == StopHow::AfterCalls {
+                if let (StopHow::Idle, Some(limit)) = (how, definition.idle_timeout) {
+                    tracing::info!(server = %self.server, thread = %self.scope.thread, "helper ends: idle for {limit}");
+                }
+                if how <= StopHow::AfterCalls {
                     tokio::select! {
-                        () = session.drain() => {}
-                        () = running.custody.leader_exited() => {}
-                        () = hurried(&mut self.stop) => {}
+                        () = session.drain() => None,
+                        () = running.custody.leader_exited() => None,
+                        () = hurried(&mut self.stop) => None,
+                        excess = running.budget.excess() => Some(excess),
                     }
+                } else {
+                    None
                 }
             }
             () = running.custody.leader_exited() => {
                 tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper exited by itself{}", said(&running.stderr));
                 self.house.tell(Event::HelperExited { helper });
+                None
             }
             () = session.ended() => {
                 tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper closed its stdout{}", said(&running.stderr));
                 self.house.tell(Event::HelperExited { helper });
+                None
             }
+        };
+        match excess {
+            Some(excess) => self.over_budget(running, Some(session), excess).await,
+            None => self.end(running, Some(session)).await,
         }
-        self.end(running, Some(session)).await;
+    }
+
+    /// Ends a helper that takes more than it may. It is killed at once: with time to leave it would take still more.
+    async fn over_budget(self, running: Running, session: Option<Session>, excess: Excess) {
+        let (helper, reason) = (self.id, excess.to_string());
+        let (figure, limit) = excess.figures();
+        tracing::warn!(server = %self.server, thread = %self.scope.thread, figure, limit, "helper killed: {reason}");
+        let message = format!("MCP server '{}' was ended: {reason}", self.server);
+        self.tell(McpServerStartupState::Failed, Some(message.clone()));
+        self.house.tell(Event::HelperFailed { helper, message });
+        if let Some(session) = &session {
+            session.close_because(&reason).await;
+        }
+        running.custody.stop(Stop::Kill);
+        self.end(running, session).await;
     }
 
     /// Ends the helper's tree and reports the proof. Its stdin is closed first: that is what a polite helper waits for.
@@ -205,6 +245,7 @@ impl Keeper {
         match proof {
             Ok(_) => {
                 running.reader.shutdown().await;
+                running.budget.end().await;
                 self.house.tell(Event::HelperGone { helper });
             }
             Err(unproven) => tracing::error!(%unproven, "a helper was left unproven"),

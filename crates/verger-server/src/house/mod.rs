@@ -4,6 +4,7 @@
 //! (the store, a helper, a client) can hold up who comes and goes.
 
 mod answers;
+mod budget;
 mod edits;
 mod helper;
 mod message;

@@ -143,10 +143,10 @@ impl House {
     }
 
     fn helper_for(&mut self, ticket: Ticket, result: Result<HelperId, Refusal>) {
-        let Some(wanted) = self.wanted.remove(&ticket) else { return };
+        // Lent first: the machine counts loans, and so does the session.
         let session = match result {
             Ok(helper) => {
-                let session = self.helpers.get(&helper).and_then(|slot| slot.session.clone());
+                let session = self.helpers.get(&helper).and_then(|slot| Some(slot.session.as_ref()?.lend()));
                 session.ok_or_else(|| "its helper has just ended".to_owned())
             }
             Err(refusal) => Err(match refusal {
@@ -158,6 +158,7 @@ impl House {
                 _ => "it is not wanted any more: its thread was closed or its client went".to_owned(),
             }),
         };
+        let Some(wanted) = self.wanted.remove(&ticket) else { return };
         // Whoever wanted it may have given up.
         wanted.send(session).ok();
     }

@@ -69,30 +69,28 @@ impl Caller {
             return Err(failed(TAKEN_AWAY.to_owned()));
         }
         let session = self.session(&name).await.map_err(failed)?;
-        let result = self.ask(session, &name, &tool, arguments, meta, definition.tool_timeout()).await;
-        let result = result.map_err(|failure| failure.told(failed))?;
+        let limit = definition.tool_timeout();
+        let question = Question::Call { tool: &tool, arguments, meta, limit };
+        let result = self.ask(session, &name, question).await.map_err(|failure| failure.told(failed))?;
         serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
     }
 
-    /// Calls a tool, once. A call that found its helper just gone was not sent, so it goes to the next one (K10).
+    /// Asks a helper, once. What found its helper just gone, or about to go, was not sent, so it goes to the next one (K10).
     async fn ask(
         &self,
         mut session: Session,
         name: &ServerName,
-        tool: &str,
-        arguments: Option<Value>,
-        meta: Option<Value>,
-        limit: Duration,
+        question: Question<'_>,
     ) -> Result<Value, Failure> {
         for _ in 0..NEXT_HELPERS {
-            match session.call(tool, arguments.clone(), meta.clone(), limit).await {
-                Err(CallError::NotSent { .. }) => {
-                    session = self.session(name).await.map_err(Failure::Start)?
+            match question.put_to(&session).await {
+                Err(CallError::NotSent { .. } | CallError::Draining { .. }) => {
+                    session = self.session(name).await.map_err(Failure::Start)?;
                 }
                 answered => return answered.map_err(Failure::Call),
             }
         }
-        session.call(tool, arguments, meta, limit).await.map_err(Failure::Call)
+        question.put_to(&session).await.map_err(Failure::Call)
     }
 
     /// `mcpServer/resource/read`.
@@ -104,7 +102,8 @@ impl Caller {
         let (name, definition) = self.definition(server)?;
         let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
         let session = self.session(&name).await.map_err(failed)?;
-        read_resource(&session, server, uri, definition.tool_timeout()).await
+        let question = Question::Read { uri, limit: definition.tool_timeout() };
+        resource(server, uri, self.ask(session, &name, question).await)
     }
 
     /// A call that the model asked for. The error is for the model and for people.
@@ -133,7 +132,8 @@ impl Caller {
             ));
         }
         let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
-        let result = self.ask(session, &name, tool, arguments, None, definition.tool_timeout()).await;
+        let question = Question::Call { tool, arguments, meta: None, limit: definition.tool_timeout() };
+        let result = self.ask(session, &name, question).await;
         outcome(result.map_err(|failure| failure.to_string())?)
     }
 
@@ -152,6 +152,23 @@ impl Caller {
             },
         );
         futures_util::future::join_all(lists).await.into_iter().flatten().collect()
+    }
+}
+
+/// What a helper is asked, and how long it may take.
+enum Question<'a> {
+    Call { tool: &'a str, arguments: Option<Value>, meta: Option<Value>, limit: Duration },
+    Read { uri: &'a str, limit: Duration },
+}
+
+impl Question<'_> {
+    async fn put_to(&self, session: &Session) -> Result<Value, CallError> {
+        match self {
+            Self::Call { tool, arguments, meta, limit } => {
+                session.call(tool, arguments.clone(), meta.clone(), *limit).await
+            }
+            Self::Read { uri, limit } => session.read_resource(uri, *limit).await,
+        }
     }
 }
 
@@ -182,9 +199,16 @@ pub(crate) async fn read_resource(
     uri: &str,
     limit: Duration,
 ) -> Result<McpResourceReadResponse, RpcError> {
+    resource(server, uri, session.read_resource(uri, limit).await.map_err(Failure::Call))
+}
+
+fn resource(
+    server: &str,
+    uri: &str,
+    read: Result<Value, Failure>,
+) -> Result<McpResourceReadResponse, RpcError> {
     let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
-    let result = session.read_resource(uri, limit).await;
-    let result = result.map_err(|error| Failure::Call(error).told(failed))?;
+    let result = read.map_err(|failure| failure.told(failed))?;
     serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
 }
 

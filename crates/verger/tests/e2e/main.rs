@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budgets;
 mod clients;
 mod close;
 mod config;

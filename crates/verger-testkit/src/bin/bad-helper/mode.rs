@@ -85,6 +85,8 @@ modes! {
     "leak-fds" => LeakFds,
     /// Holds PARAMETER MiB (64) of touched memory before it serves.
     "alloc" => Alloc,
+    /// Serves, and holds 10 MiB more of touched memory every 10 ms, up to PARAMETER MiB (2048).
+    "alloc-unbounded" => AllocUnbounded,
 }
 
 impl Mode {

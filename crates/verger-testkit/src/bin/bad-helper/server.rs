@@ -39,6 +39,7 @@ impl Server {
             Mode::LeakFds => self.leaked.extend(family::open_descriptors(100)),
             Mode::StderrFlood => flood_stderr(),
             Mode::Alloc => tools::hold_memory(self.args.number(64)),
+            Mode::AllocUnbounded => tools::hold_more_and_more(self.args.number(2048)),
             _ => {}
         }
         for line in io::stdin().lock().lines() {

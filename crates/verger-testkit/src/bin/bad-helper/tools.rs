@@ -1,6 +1,6 @@
 //! The tools: what they are called, what they take, what they answer.
 
-use std::{env, fs, sync::Mutex};
+use std::{env, fs, sync::Mutex, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -57,6 +57,16 @@ pub(crate) fn text(text: &str) -> Value {
 pub(crate) fn hold_memory(mib: u64) {
     let mut held = HELD.lock().expect("nobody panics while holding memory");
     held.extend((0..mib).map(|_| vec![1; 1 << 20]));
+}
+
+/// Takes 10 MiB every 10 ms beside whatever else goes on, and stops at `mib` MiB.
+pub(crate) fn hold_more_and_more(mib: u64) {
+    thread::spawn(move || {
+        for _ in 0..mib / 10 {
+            hold_memory(10);
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
 }
 
 /// Open descriptors, without the one that this look itself needs.
