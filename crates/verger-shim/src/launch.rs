@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, setrlimit};
 
+use crate::init::Init;
 use crate::protocol::{Stage, Start};
-use crate::sys::{self, Pointers, Side};
+use crate::sys::{self, Place, Pointers, Side};
 
 /// A forked helper that waits for its permission to execute.
 pub(crate) struct Newborn {
@@ -21,6 +22,9 @@ pub(crate) struct Newborn {
     outcome: OwnedFd,
 }
 
+/// What failed, and why.
+pub(crate) type Failed = (Stage, io::Error);
+
 /// What became of an execution.
 pub(crate) enum Executed {
     Yes,
@@ -28,44 +32,49 @@ pub(crate) enum Executed {
 }
 
 impl Newborn {
-    /// Forks the helper, with `stdio` as its 0, 1 and 2.
+    /// Forks the helper, with `stdio` as its 0, 1 and 2, and its init if it lives in a PID namespace.
     ///
-    /// A cgroup that refuses to have it is not fatal: the helper is born outside and the reason is kept.
+    /// A cgroup that refuses to have it is not fatal: the helper is born outside and the reason is kept. A namespace
+    /// that is not to be had is: nobody asks for one unless it has to be.
     pub(crate) fn fork(
         start: &Start,
         stdio: &[OwnedFd; 3],
         cgroup: Option<&OwnedFd>,
         unwanted: [BorrowedFd<'_>; 2],
-    ) -> io::Result<Self> {
-        let (go_reader, go) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (outcome, teller) = pipe_with(PipeFlags::CLOEXEC)?;
+    ) -> Result<(Self, Option<Init>), Failed> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| (Stage::Fork, e.into()));
+        let ((go_reader, go), (outcome, teller)) = (pipe()?, pipe()?);
         let child = Child {
             start,
             argv: Pointers::new(&start.argv),
             envp: Pointers::new(&start.envp),
             stdio,
-            parent: getpid(),
             go: go_reader,
             outcome: teller,
         };
+        // What the copy of the shim holds but the helper must not, even while it waits: its own permission, and the
+        // lifeline.
+        let unwanted = [go.as_fd(), outcome.as_fd(), unwanted[0], unwanted[1]];
+        if start.pidns {
+            let (init, pid) = Init::fork(&child, &unwanted)?;
+            return Ok((Self { pid, cgroup_errno: 0, go, outcome }, Some(init)));
+        }
         let mut cgroup_errno = 0;
+        let parent = getpid();
         // SAFETY: a shim has one thread, and `Child::live` neither allocates nor locks.
-        let mut side = unsafe { sys::fork(cgroup.map(AsFd::as_fd)) };
+        let mut side =
+            unsafe { sys::fork(cgroup.map_or(Place::Here, |cgroup| Place::Cgroup(cgroup.as_fd()))) };
         if let (Some(_), Err(e)) = (cgroup, &side) {
             cgroup_errno = e.raw_os_error().unwrap_or(libc::EIO);
             // SAFETY: as above.
-            side = unsafe { sys::fork(None) };
+            side = unsafe { sys::fork(Place::Here) };
         }
-        match side? {
-            Side::Parent(pid) => Ok(Self { pid, cgroup_errno, go, outcome }),
+        match side.map_err(|e| (Stage::Fork, e))? {
+            Side::Parent(pid) => Ok((Self { pid, cgroup_errno, go, outcome }, None)),
             Side::Child => {
-                // What the copy of the shim holds but the helper must not, even while it waits: its own permission,
-                // and the lifeline.
-                for fd in [go.as_fd(), outcome.as_fd()].into_iter().chain(unwanted) {
-                    // SAFETY: the owners of these descriptors are never dropped in the child: it executes or `_exit`s.
-                    unsafe { sys::close_range(number(fd), number(fd), false) }.ok();
-                }
-                child.live()
+                // SAFETY: the owners of these descriptors are never dropped in the child: it executes or `_exit`s.
+                unwanted.into_iter().for_each(|fd| unsafe { sys::close(fd) });
+                child.live(parent)
             }
         }
     }
@@ -96,20 +105,19 @@ impl Newborn {
 }
 
 /// Everything the child needs, prepared before the fork.
-struct Child<'a> {
+pub(crate) struct Child<'a> {
     start: &'a Start,
     argv: Pointers<'a>,
     envp: Pointers<'a>,
     stdio: &'a [OwnedFd; 3],
-    parent: Pid,
     go: OwnedFd,
     outcome: OwnedFd,
 }
 
 impl Child<'_> {
     /// The child's whole life before its program. Async-signal-safe calls only.
-    fn live(self) -> ! {
-        let failed = match self.prepare() {
+    pub(crate) fn live(&self, parent: Pid) -> ! {
+        let failed = match self.prepare(parent) {
             Ok(()) => {
                 let error = sys::exec(&self.start.program, &self.argv, &self.envp);
                 (Stage::Exec, error)
@@ -122,12 +130,12 @@ impl Child<'_> {
         sys::exit_now(127)
     }
 
-    fn prepare(&self) -> Result<(), (Stage, io::Error)> {
+    fn prepare(&self, parent: Pid) -> Result<(), Failed> {
         let at = |stage| move |e: io::Error| (stage, e);
-        // The shim cannot be killed without its helper: and if that has happened already, nobody waits for us.
+        // The parent cannot be killed without its helper: and if that has happened already, nobody waits for us.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(|e| (Stage::Fork, e.into()))?;
-        if getppid() != Some(self.parent) {
+        if getppid() != Some(parent) {
             sys::exit_now(126);
         }
         rustix::process::setpgid(None, None).map_err(|e| (Stage::Fork, e.into()))?;
@@ -151,8 +159,4 @@ impl Child<'_> {
         sys::reset_signals();
         sys::unblock_signals().map_err(at(Stage::Exec))
     }
-}
-
-fn number(fd: BorrowedFd<'_>) -> u32 {
-    std::os::fd::AsRawFd::as_raw_fd(&fd).unsigned_abs()
 }

@@ -20,6 +20,7 @@
 pub mod protocol;
 
 mod channel;
+mod init;
 mod launch;
 mod life;
 mod setup;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -43,14 +43,8 @@ pub(crate) fn become_supervisor() -> io::Result<OwnedFd> {
 /// Moves the channel away from stdin, where the helper would inherit it, and closes whatever else was inherited.
 pub(crate) fn take_control() -> io::Result<OwnedFd> {
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    let number = control.as_raw_fd().unsigned_abs();
-    // SAFETY: nothing was opened yet in this process but `control`, which both ranges leave out.
-    unsafe {
-        if number > 3 {
-            sys::close_range(3, number - 1, false)?;
-        }
-        sys::close_range(number + 1, u32::MAX, false)?;
-    }
+    // SAFETY: nothing was opened yet in this process but `control`.
+    unsafe { sys::close_all_but(control.as_fd()) }?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;

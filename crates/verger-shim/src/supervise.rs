@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::channel::{Channel, Heard};
+use crate::init::Init;
 use crate::launch::{Executed, Newborn};
 use crate::life::{Act, Life};
 use crate::protocol::{Exit, MAX_NAMED_STRAYS, Order, ProtocolError, Report, Stage, Start, Stop, Stray};
@@ -37,10 +38,10 @@ pub(crate) fn run() -> io::Result<()> {
     let forked = Newborn::fork(&start, &stdio, cgroup.as_ref(), [channel.as_fd(), sigchld.as_fd()]);
     // Only the helper may hold its pipes now: an end that a shim kept would hide the helper's end of file.
     drop((start, stdio));
-    let newborn = match forked {
-        Ok(newborn) => newborn,
-        Err(e) => {
-            channel.say(Report::ExecFailed { stage: Stage::Fork, errno: e.raw_os_error().unwrap_or(0) });
+    let (newborn, init) = match forked {
+        Ok(born) => born,
+        Err((stage, e)) => {
+            channel.say(Report::ExecFailed { stage, errno: e.raw_os_error().unwrap_or(0) });
             channel.say(Report::Empty { exit: None, strays: 0 });
             return Ok(());
         }
@@ -53,6 +54,7 @@ pub(crate) fn run() -> io::Result<()> {
         tree,
         life: Life::new(graces),
         leader: newborn.pid,
+        init,
         exit: None,
         strays: 0,
         launch: Launch::AwaitsGo(newborn),
@@ -82,6 +84,8 @@ struct Supervisor {
     tree: Tree,
     life: Life,
     leader: u32,
+    /// The leader's parent, at level `pidns`.
+    init: Option<Init>,
     exit: Option<Exit>,
     strays: u32,
     launch: Launch,
@@ -110,6 +114,10 @@ impl Supervisor {
                     Executed::No(stage, errno) => Report::ExecFailed { stage, errno },
                 });
             }
+            // Before its death is looked at.
+            if ready.told {
+                self.hear_init();
+            }
             if ready.children && self.reap()? {
                 return Ok(());
             }
@@ -130,11 +138,13 @@ impl Supervisor {
             Launch::Executing(newborn) => Some(newborn.outcome_fd()),
             _ => None,
         };
+        let told = self.init.as_ref().and_then(Init::told_fd);
         let mut fds = [
             PollFd::new(&self.channel, PollFlags::IN),
             PollFd::new(&self.sigchld, PollFlags::IN),
-            // A third descriptor is always there; without an execution it is the channel again.
+            // These two are always there; without an execution or an init they are the channel again.
             PollFd::from_borrowed_fd(executing.unwrap_or(self.channel.as_fd()), PollFlags::IN),
+            PollFd::from_borrowed_fd(told.unwrap_or(self.channel.as_fd()), PollFlags::IN),
         ];
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -145,6 +155,7 @@ impl Supervisor {
             control: happened(0),
             children: happened(1),
             executed: executing.is_some() && happened(2),
+            told: told.is_some() && happened(3),
         })
     }
 
@@ -163,8 +174,26 @@ impl Supervisor {
     }
 
     fn note(&mut self, pid: u32, exit: Exit) {
+        match &self.init {
+            None if pid == self.leader => self.leader_exited(exit),
+            None => {}
+            Some(_) => {
+                self.hear_init();
+                // Whoever lived when their init ended was killed by the kernel.
+                self.leader_exited(Exit::Signal(Signal::KILL.as_raw()));
+            }
+        }
+    }
+
+    fn hear_init(&mut self) {
+        if let Some(exit) = self.init.as_mut().and_then(Init::leader_exit) {
+            self.leader_exited(exit);
+        }
+    }
+
+    fn leader_exited(&mut self, exit: Exit) {
         // Once reaped, the leader's number may come back as any other descendant's.
-        if pid == self.leader && self.exit.is_none() {
+        if self.exit.is_none() {
             self.exit = Some(exit);
             self.channel.say(Report::LeaderExited(exit));
             self.life.handle_leader_exited(now());
@@ -223,7 +252,8 @@ impl Supervisor {
     fn report_strays(&mut self) {
         let channel = &self.channel;
         let mut named = 0;
-        self.strays = self.tree.count_alive(|pid, stat| {
+        let init = self.init.as_ref().map(|init| init.pid);
+        self.strays = self.tree.count_alive(init, |pid, stat| {
             if named < MAX_NAMED_STRAYS {
                 named += 1;
                 channel.say(Report::Stray(Stray { pid, comm: stat.comm }));
@@ -238,7 +268,11 @@ impl Supervisor {
     fn kill_until_empty(&mut self) -> io::Result<()> {
         self.kill_cgroup();
         loop {
-            self.tree.signal(&[Signal::KILL]);
+            match &self.init {
+                // With it the kernel kills everyone in its namespace.
+                Some(init) => init.kill(),
+                None => self.tree.signal(&[Signal::KILL]),
+            }
             let mut block = true;
             loop {
                 match sys::wait_any(block)? {
@@ -265,6 +299,7 @@ struct Ready {
     control: bool,
     children: bool,
     executed: bool,
+    told: bool,
 }
 
 fn now() -> Duration {

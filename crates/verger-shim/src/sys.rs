@@ -98,6 +98,31 @@ pub(crate) unsafe fn close_range(first: u32, last: u32, on_exec: bool) -> io::Re
     check(done as i32).map(drop)
 }
 
+/// Closes one descriptor of a forked child. Async-signal-safe.
+///
+/// # Safety
+/// Its owner may not use or drop it any more.
+pub(crate) unsafe fn close(fd: BorrowedFd<'_>) {
+    // Linux closes the descriptor whatever it answers.
+    // SAFETY: the caller's promise.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+/// Closes every descriptor from 3 up, except `kept`. Async-signal-safe.
+///
+/// # Safety
+/// As [`close_range`] when closing, for all of them but `kept`.
+pub(crate) unsafe fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    let number = kept.as_raw_fd().unsigned_abs();
+    // SAFETY: the caller's promise; both ranges leave `kept` out.
+    unsafe {
+        if number > 3 {
+            close_range(3, number - 1, false)?;
+        }
+        close_range(number + 1, u32::MAX, false)
+    }
+}
+
 /// Duplicates `from` onto the number `to`, without CLOEXEC. Async-signal-safe.
 pub(crate) fn dup_onto(from: BorrowedFd<'_>, to: RawFd) -> io::Result<()> {
     debug_assert!(to <= 2, "only stdio has no owner that this could pull the rug from under");
@@ -114,24 +139,45 @@ pub(crate) enum Side {
     Child,
 }
 
-/// Forks, into `cgroup` when given.
+/// Where a forked child lives.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// Where its parent does.
+    Here,
+    /// In this cgroup.
+    Cgroup(BorrowedFd<'a>),
+    /// As the init of a PID namespace, with mounts of its own. With a user namespace around both, this asks for no
+    /// privilege.
+    Namespaces { user: bool },
+}
+
+/// Forks.
 ///
 /// # Safety
 /// The process must be single-threaded, and the child may only make async-signal-safe calls until it executes or exits.
-pub(crate) unsafe fn fork(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
-    let pid = match cgroup {
-        // SAFETY: the caller's promise.
-        None => i64::from(unsafe { libc::fork() }),
-        Some(dir) => {
-            // SAFETY: all-zero is the documented default of clone_args.
-            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+pub(crate) unsafe fn fork(place: Place<'_>) -> io::Result<Side> {
+    // SAFETY: all-zero is the documented default of clone_args.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.exit_signal = libc::SIGCHLD as u64;
+    match place {
+        Place::Here => {}
+        Place::Cgroup(dir) => {
             args.flags = CLONE_INTO_CGROUP;
-            args.exit_signal = libc::SIGCHLD as u64;
             args.cgroup = dir.as_raw_fd() as u64;
-            // SAFETY: no CLONE_VM and no stack: the child runs on a copy of ours, as after fork. libc's own fork
-            // bookkeeping is skipped, which the caller's promise (no allocation, no locks) makes irrelevant.
-            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) }
         }
+        Place::Namespaces { user } => {
+            let user = if user { libc::CLONE_NEWUSER } else { 0 };
+            args.flags = (libc::CLONE_NEWPID | libc::CLONE_NEWNS | user) as u64;
+        }
+    }
+    let pid = if args.flags == 0 {
+        // A seccomp filter may know fork and not clone3.
+        // SAFETY: the caller's promise.
+        i64::from(unsafe { libc::fork() })
+    } else {
+        // SAFETY: no CLONE_VM and no stack: the child runs on a copy of ours, as after fork. libc's own fork
+        // bookkeeping is skipped, which the caller's promise (no allocation, no locks) makes irrelevant.
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) }
     };
     match pid {
         0 => Ok(Side::Child),

@@ -83,12 +83,13 @@ impl Tree {
         }
     }
 
-    /// Calls `f` with every descendant that is alive, and returns how many there are.
-    pub(crate) fn count_alive(&mut self, mut f: impl FnMut(u32, &Stat)) -> u32 {
+    /// Calls `f` with every descendant that is alive, except `init`, and returns how many there are.
+    pub(crate) fn count_alive(&mut self, init: Option<u32>, mut f: impl FnMut(u32, &Stat)) -> u32 {
         self.scan();
         let mut alive = 0;
         for &pid in &self.pids[..self.len] {
-            if let Some(stat) = stat(pid)
+            if Some(pid) != init
+                && let Some(stat) = stat(pid)
                 && !stat.zombie
             {
                 alive += 1;
@@ -145,6 +146,16 @@ impl Tree {
             self.len += 1;
         }
     }
+}
+
+/// The first child of a process with one thread, if it has any.
+pub(crate) fn first_child(pid: u32) -> Option<u32> {
+    let file = ProcPath::new(format_args!("/proc/{pid}/task/{pid}/children")).open(OFlags::empty()).ok()?;
+    // A pid has ten digits at most.
+    let mut buffer = [0; 16];
+    let n = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer)).ok()?;
+    let list = std::str::from_utf8(&buffer[..n]).ok()?;
+    list.split(' ').next()?.parse().ok()
 }
 
 fn descends_from(mut pid: u32, ancestor: u32) -> bool {

@@ -12,7 +12,8 @@
 //!
 //! The helper exists after `Start` but does not execute before `Go`, so an owner that dies in between has started
 //! nothing. The first byte of `Start` carries the descriptors (SCM_RIGHTS): the helper's 0, 1 and 2, and, if
-//! [`Start::cgroup`] is set, the directory of the cgroup to be born in.
+//! [`Start::cgroup`] is set, the directory of the cgroup to be born in. With [`Start::pidns`] the helper is the child of
+//! an init, and the init the child of the shim; all pids are those of the owner's namespace.
 
 mod short;
 mod start;

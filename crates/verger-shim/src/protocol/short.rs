@@ -42,6 +42,12 @@ pub enum Stage {
     Chdir,
     /// `execve`.
     Exec,
+    /// Its PID namespace: EPERM where neither the privilege nor user namespaces are to be had.
+    Namespace,
+    /// The same user and group in the user namespace around it.
+    Identity,
+    /// Its own `/proc`.
+    Proc,
 }
 
 /// A process that outlived its leader.
@@ -220,7 +226,16 @@ fn exit(fields: &mut Fields<'_>) -> Result<Exit, ProtocolError> {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Setup, Self::Stdio, Self::Fork, Self::Chdir, Self::Exec];
+    const ALL: [Self; 8] = [
+        Self::Setup,
+        Self::Stdio,
+        Self::Fork,
+        Self::Chdir,
+        Self::Exec,
+        Self::Namespace,
+        Self::Identity,
+        Self::Proc,
+    ];
 
     pub(crate) fn code(self) -> u8 {
         self as u8

@@ -43,6 +43,8 @@ pub struct Start {
     pub nofile: Option<u64>,
     /// Whether a fourth descriptor follows: the cgroup directory to be born in.
     pub cgroup: bool,
+    /// Whether the helper lives in a PID namespace of its own, which excludes a cgroup.
+    pub pidns: bool,
 }
 
 impl Start {
@@ -59,6 +61,7 @@ impl Start {
         out.push(u8::from(self.nofile.is_some()));
         out.extend_from_slice(&self.nofile.unwrap_or(0).to_le_bytes());
         out.push(u8::from(self.cgroup));
+        out.push(u8::from(self.pidns));
         out.push(u8::from(self.cwd.is_some()));
         put_str(&mut out, self.cwd.as_deref().unwrap_or_default())?;
         put_str(&mut out, &self.program)?;
@@ -90,16 +93,17 @@ impl Start {
         let graces = Graces { stdin: grace()?, term: grace()?, leave: grace()? };
         let nofile = optional(fields.u8()?, fields.u64()?)?;
         let cgroup = optional(fields.u8()?, ())?.is_some();
+        let pidns = optional(fields.u8()?, ())?.is_some();
         let has_cwd = fields.u8()?;
         let cwd = optional(has_cwd, get_str(&mut fields)?)?;
         let program = get_str(&mut fields)?;
         let argv = get_list(&mut fields)?;
         let envp = get_list(&mut fields)?;
         fields.end()?;
-        if !program.as_bytes().starts_with(b"/") || argv.is_empty() {
+        if !program.as_bytes().starts_with(b"/") || argv.is_empty() || cgroup && pidns {
             return Err(ProtocolError::Fields);
         }
-        Ok(Self { program, argv, envp, cwd, graces, nofile, cgroup })
+        Ok(Self { program, argv, envp, cwd, graces, nofile, cgroup, pidns })
     }
 }
 
@@ -148,12 +152,14 @@ mod tests {
             graces: Graces::default(),
             nofile: Some(1024),
             cgroup: true,
+            pidns: false,
         }
     }
 
     #[test]
     fn start_survives_the_way_there() {
-        for start in [sample(), Start { cwd: None, nofile: None, cgroup: false, envp: vec![], ..sample() }] {
+        let bare = Start { cwd: None, nofile: None, cgroup: false, pidns: true, envp: vec![], ..sample() };
+        for start in [sample(), bare] {
             let frame = start.encode().unwrap();
             let len = u32::from_le_bytes(frame[..PREFIX].try_into().unwrap()) as usize;
             assert_eq!(len, frame.len() - PREFIX);
@@ -190,10 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_program_or_no_argv_is_refused() {
+    fn a_relative_program_no_argv_or_two_ways_of_containment_are_refused() {
         let relative = Start { program: CString::new("sh").unwrap(), ..sample() };
         let nameless = Start { argv: vec![], ..sample() };
-        for bad in [relative, nameless] {
+        let twofold = Start { cgroup: true, pidns: true, ..sample() };
+        for bad in [relative, nameless, twofold] {
             assert_eq!(Start::decode(&bad.encode().unwrap()[PREFIX..]), Err(ProtocolError::Fields));
         }
     }
