@@ -54,6 +54,8 @@ pub struct Gone {
 pub(crate) struct Facts {
     pub(crate) state: HelperState,
     pub(crate) pid: Option<u32>,
+    /// Of its namespace.
+    pub(crate) init_pid: Option<u32>,
     pub(crate) level: Level,
     pub(crate) leader_exited: bool,
     pub(crate) strays: u32,

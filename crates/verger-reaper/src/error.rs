@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::pidns::remedy;
 use crate::{Custody, Stage};
 
 /// The reaper, its run or a sweep could not do its work.
@@ -75,6 +76,14 @@ pub enum SpawnError {
     /// Level `cgroup` was asked for and is not to be had.
     #[error("containment 'cgroup' is not available: {0}")]
     NoCgroup(String),
+    /// Level `pidns` was asked for and is not to be had.
+    #[error("containment 'pidns' is not available: cannot {doing}: {source}; {}", remedy(source))]
+    NoPidns {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Descriptors, processes or memory ran out.
     #[error("cannot {doing}: {source}")]
     Resources {
@@ -133,6 +142,10 @@ fn stage_name(stage: Stage) -> &'static str {
         Stage::Fork => "fork",
         Stage::Chdir => "chdir",
         Stage::Exec => "exec",
+        // These three have an error of their own.
+        Stage::Namespace => "PID namespace",
+        Stage::Identity => "user namespace",
+        Stage::Proc => "/proc",
     }
 }
 

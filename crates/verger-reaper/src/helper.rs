@@ -14,6 +14,7 @@ use verger_shim::protocol::{Exit, Graces, MAX_NAMED_STRAYS, Order, Report, Stop}
 use crate::channel::Channel;
 use crate::custody::{Custody, Facts, Gone};
 use crate::failure::Failure;
+use crate::pidns::{self, Init};
 use crate::process::{self, Stat};
 use crate::ready::watched;
 use crate::remains::Remains;
@@ -122,10 +123,12 @@ impl Keeper {
         if let Err(e) = told {
             tracing::debug!(helper = %self.name, "its shim does not listen: {e}");
         }
-        let exec_error = |stage, errno| SpawnError::Exec {
-            program: program.clone(),
-            stage,
-            source: io::Error::from_raw_os_error(errno),
+        let exec_error = |stage, errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            match pidns::doing(stage) {
+                Some(doing) => SpawnError::NoPidns { doing, source },
+                None => SpawnError::Exec { program: program.clone(), stage, source },
+            }
         };
         let (pid, cgroup_errno) = match self.report().await? {
             Some(Report::Forked { pid, cgroup_errno }) => (pid, cgroup_errno),
@@ -142,6 +145,10 @@ impl Keeper {
             self.facts.send_modify(|facts| facts.level = Level::Shim);
         }
         self.register(pid).map_err(|source| SpawnError::Resources { doing: "watch the helper", source })?;
+        if self.remains.init.is_none() && self.facts.borrow().level == Level::Pidns {
+            // Someone has killed it since.
+            return Err(SpawnError::ShimDied);
+        }
         self.channel.order(Order::Go).map_err(|_| SpawnError::ShimDied)?;
         match self.report().await? {
             Some(Report::Running) => Ok(pid),
@@ -157,11 +164,17 @@ impl Keeper {
     fn register(&mut self, pid: u32) -> io::Result<()> {
         self.remains.leader = pid;
         let pidfd = process::open(pid)?;
-        // It waits for `Go`, so it is there unless it was killed; a number that is not our shim's child is a stranger's.
-        if Stat::read(pid).is_some_and(|stat| stat.parent == self.remains.shim.pid) {
+        let shim = self.remains.shim.pid;
+        let parent = Stat::read(pid).map(|stat| stat.parent);
+        if self.facts.borrow().level == Level::Pidns {
+            self.remains.init = parent.map(|init| Init::open(init, shim)).transpose()?.flatten();
+        }
+        // It waits for `Go`, so it is there unless it was killed; a number that is no child of ours is a stranger's.
+        let init = self.remains.init.as_ref().map(|init| init.pid);
+        if parent == Some(init.unwrap_or(shim)) {
             self.leader = pidfd.map(|fd| watched(fd, Interest::READABLE)).transpose()?;
         }
-        self.facts.send_modify(|facts| facts.pid = Some(pid));
+        self.facts.send_modify(|facts| (facts.pid, facts.init_pid) = (Some(pid), init));
         Ok(())
     }
 
@@ -258,6 +271,11 @@ impl Keeper {
                     && let Err(e) = leaf.kill()
                 {
                     tracing::warn!(helper = %self.name, "cannot kill its cgroup, its shim will: {e}");
+                }
+                if let Some(init) = &self.remains.init
+                    && let Err(e) = init.kill()
+                {
+                    tracing::warn!(helper = %self.name, "cannot kill its init, its shim will: {e}");
                 }
             }
         }

@@ -18,6 +18,7 @@ mod custody;
 mod error;
 mod failure;
 mod helper;
+mod pidns;
 mod process;
 mod ready;
 mod reaper;

@@ -37,7 +37,8 @@ pub struct Options {
     pub adopt_all: bool,
     /// The soft RLIMIT_NOFILE that helpers get; the current one if `None`. For hosts that have raised their own.
     pub nofile: Option<u64>,
-    /// Never more than this level; the best available if `None`.
+    /// The level of helpers that ask for none. `Shim` means that no cgroup is made at all, for nobody. The best of `Cgroup`
+    /// and `Shim` that can be had here if `None`.
     pub level: Option<Level>,
     /// Time from the start of a shim to its helper's execution. 10 s by default.
     pub start_limit: Duration,
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     /// `Some` since shutdown began.
     pub(crate) stop_all: watch::Sender<Option<Stop>>,
     pub(crate) containment: Result<RunGroup, String>,
+    /// Of helpers that ask for none.
+    level: Level,
     nofile: Option<u64>,
     pub(crate) token: Token,
     /// Never held across an await.
@@ -96,7 +99,7 @@ pub(crate) struct Entry {
 pub(crate) struct SpawnRequest {
     pub(crate) name: String,
     pub(crate) graces: Graces,
-    pub(crate) in_cgroup: bool,
+    pub(crate) level: Level,
     pub(crate) start: Start,
     pub(crate) birth: Birth,
 }
@@ -115,11 +118,16 @@ impl Reaper {
         let image = Image::open(options.image.as_deref())?;
         let containment = match options.level {
             Some(Level::Shim) => Err("level 'shim' was asked for".to_owned()),
-            Some(Level::Cgroup) | None => RunGroup::create(run.id()),
+            Some(Level::Cgroup | Level::Pidns) | None => RunGroup::create(run.id()),
+        };
+        let level = match (options.level, &containment) {
+            (Some(Level::Pidns), _) => Level::Pidns,
+            (_, Ok(_)) => Level::Cgroup,
+            (_, Err(_)) => Level::Shim,
         };
         match &containment {
             Ok(group) => run.record_cgroup(group.path())?,
-            Err(reason) => tracing::info!("helpers are contained by their shims only: {reason}"),
+            Err(reason) => tracing::info!("no helper is contained by a cgroup: {reason}"),
         }
         let (requests, incoming) = mpsc::channel(QUEUE);
         let (adoptions, adopting) = mpsc::channel(QUEUE);
@@ -128,6 +136,7 @@ impl Reaper {
         let shared = Arc::new(Shared {
             stop_all: watch::channel(None).0,
             containment,
+            level,
             nofile,
             token: run.token().clone(),
             book: Mutex::default(),
@@ -148,11 +157,10 @@ impl Reaper {
     /// # Errors
     /// Says what is wrong with the command, the directory or the system; nothing of the attempt is left then.
     pub async fn spawn(&self, spec: Spec) -> Result<Helper, SpawnError> {
-        let in_cgroup = match (spec.level, &self.shared.containment) {
-            (Some(Level::Cgroup), Err(reason)) => return Err(SpawnError::NoCgroup(reason.clone())),
-            (Some(Level::Shim), _) | (None, Err(_)) => false,
-            (Some(Level::Cgroup) | None, Ok(_)) => true,
-        };
+        let level = spec.level.unwrap_or(self.shared.level);
+        if let (Level::Cgroup, Err(reason)) = (level, &self.shared.containment) {
+            return Err(SpawnError::NoCgroup(reason.clone()));
+        }
         // Looking at the command and the folder can hang on a dead mount: not on a thread that others need.
         let resolved = tokio::task::spawn_blocking(move || (command::resolve(&spec), spec)).await;
         let (program, spec) = resolved.map_err(|_| SpawnError::ShuttingDown)?;
@@ -173,18 +181,18 @@ impl Reaper {
             cgroup_required: spec.level == Some(Level::Cgroup),
             reply,
         };
-        let request = SpawnRequest { name: spec.name, graces: spec.graces, in_cgroup, start, birth };
+        let request = SpawnRequest { name: spec.name, graces: spec.graces, level, start, birth };
         self.requests.send(request).await.map_err(|_| SpawnError::ShuttingDown)?;
         let custody = running.await.map_err(|_| SpawnError::ShuttingDown)??;
         Ok(Helper { stdin: stdin_end, stdout: stdout_end, stderr: stderr_end, custody })
     }
 
-    /// How helpers are contained unless they ask for less.
+    /// How helpers are contained unless they ask for another level.
     pub fn level(&self) -> Level {
-        if self.shared.containment.is_ok() { Level::Cgroup } else { Level::Shim }
+        self.shared.level
     }
 
-    /// Why the level is not `cgroup`, if it is not.
+    /// Why no helper can have level `cgroup`, if none can.
     pub fn level_reason(&self) -> Option<&str> {
         self.shared.containment.as_ref().err().map(String::as_str)
     }
@@ -200,6 +208,7 @@ impl Reaper {
                 name: entry.name.clone(),
                 pid: facts.pid,
                 shim_pid: entry.shim_pid,
+                root_pid: facts.init_pid.unwrap_or(entry.shim_pid),
                 level: facts.level,
                 state: facts.state,
                 strays: facts.strays,
@@ -266,6 +275,7 @@ impl Shared {
             graces: spec.graces,
             nofile: self.nofile,
             cgroup: false,
+            pidns: false,
         })
     }
 }

@@ -7,12 +7,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::adopt::{AdoptRequest, DeadShim};
 use crate::cgroup::Leaf;
+use crate::pidns::Init;
 use crate::shim::Shim;
 
-/// A helper's shim, its cgroup, and whatever came to this process.
+/// A helper's shim, its cgroup or its namespace's init, and whatever came to this process.
 pub(crate) struct Remains {
     pub(crate) shim: Shim,
     pub(crate) leaf: Option<Leaf>,
+    /// Known before its helper runs.
+    pub(crate) init: Option<Init>,
     /// The leader's pid; 0 if it was never known.
     pub(crate) leader: u32,
     /// To the reaper's task, which closes it by ending, after all keepers.
@@ -23,12 +26,18 @@ pub(crate) struct Remains {
 impl Remains {
     pub(crate) fn new(shim: Shim, leaf: Option<Leaf>, adoptions: mpsc::Sender<AdoptRequest>) -> Self {
         let waits_for = Mutex::new(format!("its supervisor (pid {}) has not reported it empty", shim.pid));
-        Self { shim, leaf, leader: 0, adoptions, waits_for }
+        Self { shim, leaf, init: None, leader: 0, adoptions, waits_for }
     }
 
     /// Resolves when nothing is left. `empty` says that the shim has said so. Cancel-safe: may be started over.
     pub(crate) async fn proven(&self, empty: bool) -> io::Result<()> {
         self.shim.exited().await?;
+        if let Some(init) = &self.init {
+            self.now_waits_for(format!("the init of its PID namespace (pid {}) has not exited", init.pid));
+            init.kill()?;
+            // Nobody else's orphans can be its, so that there is nothing to look for.
+            return init.exited().await;
+        }
         if let Some(leaf) = &self.leaf {
             self.now_waits_for("its cgroup is still populated".to_owned());
             leaf.kill()?;

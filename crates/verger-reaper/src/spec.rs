@@ -13,6 +13,9 @@ pub enum Level {
     Cgroup,
     /// A shim alone: proven by ECHILD of a subreaper.
     Shim,
+    /// A shim and a PID namespace of its own: proven by the exit of the namespace's init. The helper sees other pids and
+    /// another `/proc` than its owner; without CAP_SYS_ADMIN it lives in a user namespace, too.
+    Pidns,
 }
 
 impl std::fmt::Display for Level {
@@ -20,6 +23,7 @@ impl std::fmt::Display for Level {
         f.write_str(match self {
             Self::Cgroup => "cgroup",
             Self::Shim => "shim",
+            Self::Pidns => "pidns",
         })
     }
 }
@@ -39,7 +43,8 @@ pub struct Spec {
     pub cwd: Option<PathBuf>,
     /// How long an orderly end may take.
     pub graces: Graces,
-    /// The best available if `None`.
+    /// The reaper's if `None`: then a cgroup that refuses the helper is made do without. A level that is asked for is had, or
+    /// the start fails.
     pub level: Option<Level>,
 }
 
@@ -93,6 +98,8 @@ pub struct HelperInfo {
     pub pid: Option<u32>,
     /// Its shim's pid.
     pub shim_pid: u32,
+    /// The process whose descendants are the helper's, and no one else's: its shim, or its namespace's init.
+    pub root_pid: u32,
     /// How it is contained.
     pub level: Level,
     /// Where it is in its life.

@@ -80,7 +80,7 @@ impl Task {
     }
 
     fn spawn(&mut self, request: SpawnRequest) {
-        let SpawnRequest { name, graces, in_cgroup, start, mut birth } = request;
+        let SpawnRequest { name, graces, level, start, mut birth } = request;
         if birth.reply.is_closed() {
             return;
         }
@@ -89,14 +89,15 @@ impl Task {
         let begun = || {
             let failed = |doing| move |source: io::Error| SpawnError::Resources { doing, source };
             let leaf = match &self.shared.containment {
-                Ok(group) if in_cgroup => {
+                Ok(group) if level == Level::Cgroup => {
                     let leaf = group.leaf(id).map_err(failed("create the helper's cgroup"))?;
                     birth.fds.push(leaf.dir().map_err(failed("open the helper's cgroup"))?);
                     Some(leaf)
                 }
                 _ => None,
             };
-            let start = verger_shim::protocol::Start { cgroup: leaf.is_some(), ..start };
+            let pidns = level == Level::Pidns;
+            let start = verger_shim::protocol::Start { cgroup: leaf.is_some(), pidns, ..start };
             let frame = start.encode().map_err(|e| match e {
                 ProtocolError::Length(bytes) => SpawnError::TooLong(bytes),
                 e => failed("describe the helper")(io::Error::other(e)),
@@ -111,10 +112,10 @@ impl Task {
                 return;
             }
         };
-        let level = if leaf.is_some() { Level::Cgroup } else { Level::Shim };
         let (facts, known) = watch::channel(Facts {
             state: HelperState::Starting,
             pid: None,
+            init_pid: None,
             level,
             leader_exited: false,
             strays: 0,

@@ -182,10 +182,11 @@ fn chain() {
     }
 }
 
-/// Does something to its shim when a byte comes in.
+/// Does something to its shim when a byte comes in, and says so if it still can.
 fn on_command(f: impl FnOnce(Pid)) {
     std::io::stdin().read_exact(&mut [0]).expect("the test writes a byte");
     f(getppid().expect("a helper has a parent"));
+    ready();
     rest()
 }
 
@@ -218,7 +219,11 @@ fn daemon(args: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let run = Run::begin(Path::new(&args[3])).expect("a run");
-        let level = if args[4] == "shim" { Level::Shim } else { Level::Cgroup };
+        let level = match &args[4][..] {
+            "shim" => Level::Shim,
+            "pidns" => Level::Pidns,
+            _ => Level::Cgroup,
+        };
         let options = Options { adopt_all: true, level: Some(level), ..Options::default() };
         let (reaper, task) = Reaper::start(&run, options).expect("a reaper");
         let helpers = async {
@@ -228,7 +233,7 @@ fn daemon(args: &[String]) {
                 let mut spec = Spec::new(shape, &program);
                 spec.args = vec![args[1].clone().into(), shape.into()];
                 spec.graces = Graces::default();
-                let helper = reaper.spawn(spec).await.expect("a helper");
+                let helper = reaper.spawn(spec).await.unwrap_or_else(|e| panic!("no helper: {e}"));
                 helper.stdout.readable().await.expect("it says that it is ready");
                 helpers.push(helper);
             }

@@ -183,10 +183,7 @@ impl House {
 
     /// The levels that can be had here.
     pub(crate) fn levels(&self) -> Vec<Level> {
-        match self.reaper.level() {
-            Level::Cgroup => vec![Level::Shim, Level::Cgroup],
-            Level::Shim => vec![Level::Shim],
-        }
+        levels(&self.reaper)
     }
 
     /// Nothing is left: not a process, not a cgroup, not a child.
@@ -201,6 +198,24 @@ impl House {
         assert!(self.reaper.list().is_empty());
         self.run.end().unwrap();
     }
+}
+
+/// The levels that can be had here.
+pub(crate) fn levels(reaper: &Reaper) -> Vec<Level> {
+    let cgroup = reaper.level_reason().is_none().then_some(Level::Cgroup);
+    let pidns = namespaces_can_be_had(&[]).then_some(Level::Pidns);
+    [Some(Level::Shim), cgroup, pidns].into_iter().flatten().collect()
+}
+
+/// Whether `wrapper unshare ...` makes a PID namespace with its own `/proc`, with a user namespace around it or as it is.
+pub(crate) fn namespaces_can_be_had(wrapper: &[&str]) -> bool {
+    [&["--user", "--map-root-user"][..], &[]].iter().any(|user| {
+        let unshare = ["unshare", "--pid", "--fork", "--mount-proc"];
+        let words: Vec<&str> = [wrapper, &unshare, user, &["true"]].concat();
+        #[expect(clippy::disallowed_methods, reason = "asks the machine what the reaper's level depends on")]
+        let mut command = std::process::Command::new(words[0]);
+        command.args(&words[1..]).stderr(std::process::Stdio::null()).status().unwrap().success()
+    })
 }
 
 pub(crate) async fn line(helper: &mut Helper) -> String {

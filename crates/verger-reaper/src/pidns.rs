@@ -1,0 +1,72 @@
+//! A PID namespace as its owner sees it: the init, whose exit proves it empty, and why there may be none.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::Stage;
+use crate::process::{self, Stat};
+use crate::ready::watched;
+
+/// The init of one helper's namespace. The kernel lets nobody see it exit before everyone else in there is gone.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) pid: u32,
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Init {
+    /// The process `pid` if it is a child of `shim`, which has no other.
+    pub(crate) fn open(pid: u32, shim: u32) -> io::Result<Option<Self>> {
+        let Some(pidfd) = process::open(pid)? else { return Ok(None) };
+        // Looked at after the open: what was checked is what will be signalled.
+        if Stat::read(pid).is_none_or(|stat| stat.parent != shim) {
+            return Ok(None);
+        }
+        Ok(Some(Self { pid, pidfd: watched(pidfd, Interest::READABLE)? }))
+    }
+
+    /// SIGKILL to everyone in the namespace.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        process::signal(self.pidfd.get_ref(), Signal::KILL)
+    }
+
+    /// Waits until it has exited, and reaps it if its shim could not.
+    pub(crate) async fn exited(&self) -> io::Result<()> {
+        self.pidfd.readable().await?.retain_ready();
+        process::reap(self.pidfd.get_ref())
+    }
+}
+
+/// What could not be done at this stage; `None` for those that every level has.
+pub(crate) fn doing(stage: Stage) -> Option<&'static str> {
+    match stage {
+        Stage::Namespace => Some("make a PID namespace"),
+        Stage::Identity => Some("keep user and group in a user namespace"),
+        Stage::Proc => Some("mount a /proc for a PID namespace"),
+        Stage::Setup | Stage::Stdio | Stage::Fork | Stage::Chdir | Stage::Exec => None,
+    }
+}
+
+/// What to do about it.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOSPC | Errno::USERS) => {
+            "raise user.max_pid_namespaces, user.max_mnt_namespaces and user.max_user_namespaces with sysctl, or choose \
+             another containment"
+        }
+        Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {
+            "it needs CAP_SYS_ADMIN, or user namespaces, which this system or the container around it forbids (see \
+             kernel.apparmor_restrict_unprivileged_userns, kernel.unprivileged_userns_clone, the container's seccomp \
+             profile and its masks over /proc), or choose another containment"
+        }
+        _ => {
+            "it needs a kernel with CONFIG_PID_NS and CONFIG_USER_NS and a root directory that is a mount point, or \
+             choose another containment"
+        }
+    }
+}
