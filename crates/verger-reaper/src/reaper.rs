@@ -94,6 +94,13 @@ pub(crate) struct Entry {
     pub(crate) facts: watch::Receiver<Facts>,
 }
 
+impl Entry {
+    /// The process whose descendants are the helper's, and no one else's.
+    fn root_pid(&self) -> u32 {
+        self.facts.borrow().init_pid.unwrap_or(self.shim_pid)
+    }
+}
+
 /// A helper that wants to be started.
 #[derive(Debug)]
 pub(crate) struct SpawnRequest {
@@ -220,7 +227,7 @@ impl Reaper {
 
     /// The processes of one helper, to be counted; `None` once it is proven gone.
     pub fn tree(&self, custody: &Custody) -> Option<Tree> {
-        self.shared.book().get(&custody.id()).map(|entry| Tree::below(entry.shim_pid))
+        self.shared.book().get(&custody.id()).map(|entry| Tree::below(entry.root_pid()))
     }
 
     /// Starts nothing any more, stops every helper in order, and resolves when all are proven gone or called stuck and

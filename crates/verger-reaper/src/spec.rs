@@ -113,6 +113,6 @@ pub struct HelperInfo {
 impl HelperInfo {
     /// Its processes, to be counted.
     pub fn tree(&self) -> Tree {
-        Tree::below(self.shim_pid)
+        Tree::below(self.root_pid)
     }
 }

@@ -17,10 +17,11 @@ const MOST: usize = 100_000;
 /// helper's leader has exited.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree {
-    shim: u32,
+    /// Its shim, or its namespace's init.
+    root: u32,
 }
 
-/// Sums over a tree, without its shim. What starts or ends during the walk may be missed.
+/// Sums over a tree, without its shim and its init. What starts or ends during the walk may be missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processes, those included that have exited and that their parent has not collected. Threads do not count.
@@ -32,20 +33,20 @@ pub struct Usage {
 }
 
 impl Tree {
-    pub(crate) fn below(shim: u32) -> Self {
-        Self { shim }
+    pub(crate) fn below(root: u32) -> Self {
+        Self { root }
     }
 
     /// How many processes there are. Blocks for some 10 us a process.
     pub fn processes(self) -> u32 {
-        let count = process::below(self.shim, NOBODY).take(MOST).count();
+        let count = process::below(self.root, NOBODY).take(MOST).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// All figures but the dear one. Blocks for some 50 us a process.
     pub fn usage(self) -> Usage {
         let mut sum = Usage::default();
-        for pid in process::below(self.shim, NOBODY).take(MOST) {
+        for pid in process::below(self.root, NOBODY).take(MOST) {
             let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
             sum.processes += 1;
             sum.rss_bytes += bytes(&status, &["VmRSS:"]);
@@ -61,7 +62,7 @@ impl Tree {
             Ok(rollup) => bytes(&rollup, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]),
             Err(_) => held(&fs::read(format!("/proc/{pid}/status")).unwrap_or_default()),
         };
-        process::below(self.shim, NOBODY).take(MOST).map(of).sum()
+        process::below(self.root, NOBODY).take(MOST).map(of).sum()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use verger_reaper::Graces;
+use verger_reaper::{Graces, Level};
 
 use super::duration::Period;
 use super::size::Size;
@@ -44,6 +44,14 @@ pub struct McpServer {
     /// When its helper starts: `lazy`, with the first call of one of its tools, or `eager`, with its thread. A server whose
     /// tools are not known yet is started for its thread's first turn in any case.
     pub start: Start,
+    /// What holds its processes together, and so proves them gone: `cgroup`, a control group; `shim`, a supervisor alone;
+    /// `pidns`, a PID namespace, which no process leaves whatever it does. Without it, `cgroup` where the system lets the
+    /// server make one, else `shim`. What is asked for is had, or the helper does not start. In `pidns` a helper sees no
+    /// process but its own, under pids that mean nothing outside, and its parent is process 1. Unless the server has
+    /// CAP_SYS_ADMIN it lives in a user namespace, too: what belongs to other users shows as `nobody`'s, and set-user-ID
+    /// programs such as `sudo` have no effect.
+    #[schemars(example = Containment::Pidns)]
+    pub containment: Option<Containment>,
     /// Only these of its tools exist. Without it, all.
     #[schemars(example = ["search", "fetch"], extend("x-codex" = true))]
     pub enabled_tools: Option<Vec<String>>,
@@ -94,6 +102,18 @@ pub enum Start {
     Eager,
 }
 
+/// What holds a helper's processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Containment {
+    /// A cgroup v2 of its own.
+    Cgroup,
+    /// Its supervisor.
+    Shim,
+    /// A PID namespace of its own.
+    Pidns,
+}
+
 /// A variable to hand on: its name, or Codex's longer form of the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected the name of a variable, or { name = \"NAME\" }")]
@@ -135,6 +155,7 @@ impl Default for McpServer {
             url: None,
             enabled: true,
             start: Start::default(),
+            containment: None,
             enabled_tools: None,
             disabled_tools: Vec::new(),
             startup_timeout_sec: None,
@@ -184,6 +205,15 @@ impl McpServer {
             }
             (true, None) => Err(("", "no command; write command = \"PROGRAM\" and args = [...]".to_owned())),
         }
+    }
+
+    /// How it is to be contained; the best level that every system has if `None`.
+    pub fn level(&self) -> Option<Level> {
+        self.containment.map(|containment| match containment {
+            Containment::Cgroup => Level::Cgroup,
+            Containment::Shim => Level::Shim,
+            Containment::Pidns => Level::Pidns,
+        })
     }
 
     /// Whether a tool of that name exists for clients and models.

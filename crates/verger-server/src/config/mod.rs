@@ -33,7 +33,7 @@ use verger_wire::types::{AskForApproval, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
-pub use mcp_servers::{EnvVar, McpServer, Start};
+pub use mcp_servers::{Containment, EnvVar, McpServer, Start};
 pub use overrides::{Override, Overrides, Source};
 pub use reference::reference;
 pub use threads::Threads;

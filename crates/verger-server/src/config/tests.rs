@@ -113,6 +113,10 @@ fn errors_name_the_file_the_key_and_the_remedy() {
             "config.toml:3: mcp_servers.x.start: unknown variant `soon`, expected `lazy` or `eager`",
         ),
         (
+            "[mcp_servers.x]\ncommand = \"c\"\ncontainment = \"docker\"",
+            "config.toml:3: mcp_servers.x.containment: unknown variant `docker`, expected one of `cgroup`, `shim`, `pidns`",
+        ),
+        (
             "[mcp_servers.x]\ncommand = \"c\"\nurl = \"u\"",
             "config.toml:3: mcp_servers.x.url: command and url exclude each other",
         ),

@@ -294,6 +294,7 @@ impl Keeper {
         let env: std::collections::BTreeMap<OsString, OsString> = inherited.chain(set).collect();
         spec.env = env.into_iter().collect();
         spec.graces = definition.graces();
+        spec.level = definition.level();
         spec.cwd = definition.cwd.clone().or_else(|| self.cwd.clone());
         spec
     }

@@ -63,6 +63,7 @@ fn level(level: Level) -> ContainmentLevel {
     match level {
         Level::Cgroup => ContainmentLevel::Cgroup,
         Level::Shim => ContainmentLevel::Shim,
+        Level::Pidns => ContainmentLevel::Pidns,
     }
 }
 
