@@ -70,3 +70,28 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SpawnError;
+
+    #[test]
+    fn each_failure_names_its_remedy() {
+        let said = |stage, errno: Errno| {
+            SpawnError::NoPidns { doing: doing(stage).unwrap(), source: errno.into() }.to_string()
+        };
+        for (stage, errno, step, remedy) in [
+            (Stage::Namespace, Errno::PERM, "make a PID namespace", "CAP_SYS_ADMIN, or user namespaces"),
+            (Stage::Namespace, Errno::NOSPC, "make a PID namespace", "raise user.max_pid_namespaces"),
+            (Stage::Namespace, Errno::INVAL, "make a PID namespace", "CONFIG_PID_NS"),
+            (Stage::Identity, Errno::PERM, "keep user and group", "apparmor_restrict_unprivileged_userns"),
+            (Stage::Proc, Errno::PERM, "mount a /proc", "masks over /proc"),
+        ] {
+            let said = said(stage, errno);
+            assert!(said.starts_with("containment 'pidns' is not available: cannot "), "{said}");
+            assert!(said.contains(step) && said.contains(remedy), "{said}");
+            assert!(said.ends_with("or choose another containment"), "{said}");
+        }
+    }
+}

@@ -181,6 +181,37 @@ async fn the_hosts_own_children_are_not_orphans() {
     house.close().await;
 }
 
+/// The same host, and a helper whose namespace says what is its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_is_proven_empty_whatever_children_the_host_has() {
+    let house = House::open(Options { adopt_all: false, ..options() });
+    if !house.levels().contains(&Level::Pidns) {
+        println!("namespaces are forbidden here");
+        return house.close().await;
+    }
+    let mut helper = house.spawn("naked", Some(Level::Pidns)).await.unwrap();
+    // Younger than the shim, so that it could be the helper's.
+    #[expect(clippy::disallowed_methods, reason = "a child that is not the reaper's")]
+    let mut own = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    let [info] = &house.reaper.list()[..] else { panic!("one helper runs") };
+    assert_eq!(info.level, Level::Pidns);
+    assert_eq!(parent_of(helper.custody.pid()), info.root_pid);
+    assert_eq!(parent_of(info.root_pid), info.shim_pid);
+    kill(info.shim_pid);
+    helper.custody.gone().await.unwrap();
+    assert_eq!(house.tag.alive(), BTreeMap::new());
+    assert!(own.try_wait().unwrap().is_none(), "the host's child lives");
+    own.kill().unwrap();
+    own.wait().unwrap();
+    drop(line(&mut helper).await);
+    house.close().await;
+}
+
+fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// A start that fails while something of it may be left is told as that, not waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_cannot_be_proven_undone_is_called_stuck() {

@@ -5,7 +5,7 @@ mod house;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -266,15 +266,7 @@ fn without_privileges_the_level_falls_back_and_nothing_leaks() {
     }
     let guard = LeakGuard::new();
     let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
-    // Where nobody can execute it and write its state.
-    let home = state.path().join("home");
-    let program = state.path().join("actor");
-    std::fs::copy(ACTOR, &program).unwrap();
-    std::fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
-    std::fs::set_permissions(state.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut unprivileged = command("setpriv");
-    unprivileged.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    let (unprivileged, home) = nobody(state.path());
     let shapes = &SHAPES[..8];
     let mut daemon = Daemon::start(unprivileged, &tag, &home, Level::Cgroup, shapes);
     assert_eq!(daemon.level, "shim");
@@ -282,6 +274,67 @@ fn without_privileges_the_level_falls_back_and_nothing_leaks() {
     daemon.kill();
     tag.wait_gone(Duration::from_secs(2), || guard.reap());
     finish(&guard, &home);
+}
+
+#[test]
+fn without_privileges_a_namespace_contains_every_shape() {
+    if !rustix::process::geteuid().is_root() {
+        println!("this is the unprivileged case already: the other tests cover it");
+        return;
+    }
+    let guard = LeakGuard::new();
+    let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+    let (mut unprivileged, home) = nobody(state.path());
+    if !house::namespaces_can_be_had(&NOBODY) {
+        unprivileged.args([&tag.0, "daemon", home.to_str().unwrap(), "pidns", "good"]);
+        let said = String::from_utf8(unprivileged.output().unwrap().stderr).unwrap();
+        assert!(said.contains("'pidns' is not available") && said.contains("CAP_SYS_ADMIN"), "{said}");
+        return guard.reap_all();
+    }
+    let mut daemon = Daemon::start(unprivileged, &tag, &home, Level::Pidns, &SHAPES);
+    assert_eq!(daemon.level, "pidns");
+    assert!(tag.alive().len() >= SHAPES.len() + 200);
+    // Half of the shims first: their owner cleans up after them. Then the owner.
+    let shims = children_of(daemon.child.id());
+    assert_eq!(shims.len(), SHAPES.len());
+    shims[..4].iter().for_each(|&shim| kill(shim));
+    daemon.kill();
+    tag.wait_gone(Duration::from_secs(5), || guard.reap());
+    finish(&guard, &home);
+}
+
+#[test]
+fn a_namespace_that_cannot_be_had_is_an_error_with_its_remedy() {
+    let (guard, tag, state) = (LeakGuard::new(), Tag::new(), tempfile::tempdir().unwrap());
+    // In a user namespace of its own the limit concerns nobody else.
+    let none = "echo 0 > /proc/sys/user/max_pid_namespaces && exec \"$0\" \"$@\"";
+    let mut limited = command("unshare");
+    limited.args(["--user", "--map-root-user", "sh", "-c", none, ACTOR]);
+    limited.args([&tag.0, "daemon", state.path().to_str().unwrap(), "pidns", "good"]);
+    let said = String::from_utf8(limited.output().unwrap().stderr).unwrap();
+    if said.starts_with("unshare:") {
+        assert!(!house::namespaces_can_be_had(&[]), "{said}");
+        return;
+    }
+    let expected = "no helper: containment 'pidns' is not available: cannot make a PID namespace: \
+                    No space left on device (os error 28); raise user.max_pid_namespaces";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(tag.alive(), BTreeMap::new());
+    guard.reap_all();
+}
+
+const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// The actor as a user without rights, and a home below `folder` that this user may write.
+fn nobody(folder: &Path) -> (Command, PathBuf) {
+    let (home, program) = (folder.join("home"), folder.join("actor"));
+    std::fs::copy(ACTOR, &program).unwrap();
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut unprivileged = command(NOBODY[0]);
+    unprivileged.args(&NOBODY[1..]).arg(&program);
+    (unprivileged, home)
 }
 
 /// Nothing is left for a sweep to kill, and the run is removed by it.

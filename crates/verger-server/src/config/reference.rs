@@ -138,10 +138,16 @@ fn kind(schema: &Value) -> String {
     if choices.is_empty() { name.to_owned() } else { format!("`{}`", choices.join("` or `")) }
 }
 
-/// The values of a key that has but a few.
+/// The values of a key that has but a few, whether it may be left out or not.
 fn choices(schema: &Value) -> impl Iterator<Item = &Value> {
-    let described = schema["oneOf"].as_array().into_iter().flatten().filter_map(|one| one.get("const"));
-    schema["enum"].as_array().into_iter().flatten().chain(described)
+    std::iter::once(schema).chain(list(schema, "anyOf")).flat_map(|schema| {
+        let described = list(schema, "oneOf").iter().filter_map(|one| one.get("const"));
+        list(schema, "enum").iter().chain(described)
+    })
+}
+
+fn list<'a>(schema: &'a Value, key: &str) -> &'a [Value] {
+    schema[key].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A default that says something.

@@ -8,6 +8,7 @@ mod clients;
 mod close;
 mod config;
 mod config_files;
+mod containment;
 mod errors;
 mod forks;
 mod helper_faults;
