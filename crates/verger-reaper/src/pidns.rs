@@ -1,12 +1,15 @@
 //! A PID namespace as its owner sees it: the init, whose exit proves it empty, and why there may be none.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use verger_shim::{ARGV0, INIT_NAME};
 
 use crate::Stage;
 use crate::process::{self, Stat};
@@ -40,6 +43,26 @@ impl Init {
         self.pidfd.readable().await?.retain_ready();
         process::reap(self.pidfd.get_ref())
     }
+}
+
+/// The inits of this user that have begun to end, and have lost their shims. The kernel has taken their memory, and the
+/// token with it, so that nobody can tell whose they were: they can only be waited for, which ends with everyone in their
+/// namespaces.
+pub(crate) fn orphans_ending() -> io::Result<Vec<OwnedFd>> {
+    let me = geteuid().as_raw();
+    let read = |pid: u32, file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let is_shim = |pid: u32| read(pid, "cmdline").split(|&b| b == 0).next() == Some(ARGV0.as_bytes());
+    let mut inits = Vec::new();
+    for (pid, stat) in process::everyone()? {
+        let is_ending_init = !stat.zombie
+            && read(pid, "comm").trim_ascii_end() == INIT_NAME.to_bytes()
+            && read(pid, "cmdline").is_empty();
+        let is_mine = || fs::metadata(format!("/proc/{pid}")).is_ok_and(|folder| folder.uid() == me);
+        if is_ending_init && !is_shim(stat.parent) && is_mine() {
+            inits.extend(process::open(pid)?);
+        }
+    }
+    Ok(inits)
 }
 
 /// What could not be done at this stage; `None` for those that every level has.

@@ -2,7 +2,8 @@
 //!
 //! A run is dead when its lock is free. Its cgroup, if it had one, is killed as a whole, which is proof. Then its shims
 //! get a moment to finish what they began when their lifeline closed. Then whoever still carries the run's token is
-//! killed, with all descendants: a scan, so no proof against a process that wiped its environment and lost its shim.
+//! killed, with all descendants: a scan, so no proof against a process that wiped its environment and lost its shim. Who
+//! lives in a PID namespace needs no scan: it dies with its init, and that with its shim.
 //!
 //! A live run may have been started by a helper of the dead one. It and everything below it is spared, and the dead
 //! run is kept as long as its cgroup holds a live one.
@@ -19,6 +20,7 @@ use rustix::process::Signal;
 
 use crate::ReaperError;
 use crate::cgroup::RunGroup;
+use crate::pidns;
 use crate::process::{self, Stat};
 use crate::run::{self, CGROUP_FILE, Run, RunState, TOKEN_FILE, live_runs, run_state};
 use crate::token::Token;
@@ -126,6 +128,8 @@ impl Remnant<'_> {
             self.let_shims_finish(&token).map_err(failed("look for supervisors in", proc))?;
             proven &= self.kill_carriers(&token, &deadline).map_err(failed("look for processes in", proc))?;
         }
+        let ended = pidns::orphans_ending().and_then(|inits| wait_for_exits(inits, &deadline));
+        proven &= ended.map_err(failed("look for processes in", proc))?;
         let (unproven, killed) = if proven {
             (Vec::new(), self.killed.into_values().collect())
         } else {

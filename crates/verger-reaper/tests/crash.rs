@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use house::{ACTOR, LeakGuard, Tag, kill};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use verger_reaper::{Level, Options, Reaper, Run, RunState, TOKEN_VARIABLE, live_runs, run_state, sweep};
 
 const SHAPES: [&str; 9] =
@@ -108,7 +109,7 @@ fn what_escapes_a_killed_shim_falls_to_the_next_sweep() {
                 naked.keys().for_each(|&pid| kill(pid));
                 tag.wait_gone(Duration::from_secs(2), || guard.reap());
             }
-            // Their inits died with their shims, and the kernel waits for nobody to say so.
+            // Their inits died with their shims.
             Level::Pidns => assert_eq!(naked, BTreeMap::new(), "of {left:?}"),
             Level::Cgroup => {
                 assert_eq!(naked, BTreeMap::new(), "of {left:?}");
@@ -145,6 +146,51 @@ fn a_stopped_shim_is_woken_by_the_sweep_and_finishes() {
     // Even the naked one: its shim was there to know it.
     assert_eq!(tag.alive(), BTreeMap::new());
     run.end().unwrap();
+    guard.reap_all();
+}
+
+#[test]
+fn a_sweep_waits_for_a_namespace_that_is_ending() {
+    let guard = LeakGuard::new();
+    if !house::namespaces_can_be_had(&[]) || !rustix::process::geteuid().is_root() {
+        println!("this needs a namespace, and the right to enter it");
+        return;
+    }
+    let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+    let mut daemon = Daemon::start(command(ACTOR), &tag, state.path(), Level::Pidns, &["good"]);
+    let shims = children_of(daemon.child.id());
+    let inits = children_of(shims[0]);
+    let leader = children_of(inits[0])[0];
+    let (init_exit, leader_exit) = (house::pidfd(inits[0]).unwrap(), house::pidfd(leader).unwrap());
+    // In there with a parent outside, which does not look at its child's death: nor can the init end.
+    let mut enter = command("nsenter");
+    enter.args(["--target", &leader.to_string(), "--pid", ACTOR, &tag.0, "stubborn"]);
+    let mut outside = enter.stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(outside.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    stop(&[outside.id()]);
+    // A signal takes its time, and one that is on its way does not keep anyone from looking.
+    let outside_pid = rustix::process::Pid::from_child(&outside);
+    waitid(WaitId::Pid(outside_pid), WaitIdOptions::STOPPED).unwrap();
+    stop(&shims);
+    daemon.kill();
+    shims.iter().for_each(|&shim| kill(shim));
+    house::wait_exit(&leader_exit);
+
+    let (tell, told) = std::sync::mpsc::channel();
+    let home = state.path().to_path_buf();
+    let sweeping = std::thread::spawn(move || {
+        let run = Run::begin(&home).unwrap();
+        let report = sweep(&home, &run).unwrap();
+        run.end().unwrap();
+        tell.send(report).unwrap();
+    });
+    assert!(told.recv_timeout(Duration::from_secs(1)).is_err(), "the sweep did not wait");
+    rustix::process::kill_process(outside_pid, rustix::process::Signal::CONT).unwrap();
+    let report = told.recv_timeout(Duration::from_secs(9)).unwrap();
+    assert_eq!((report.runs.len(), &report.runs[0].unproven[..]), (1, &[][..]));
+    house::wait_exit(&init_exit);
+    sweeping.join().unwrap();
+    outside.wait().unwrap();
     guard.reap_all();
 }
 

@@ -18,6 +18,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, getegid, geteuid, getpid, kill_process};
 
+use crate::INIT_NAME;
 use crate::launch::{Child, Failed};
 use crate::protocol::{Exit, Inbox, Report, Stage};
 use crate::sys::{self, Place, Side, Waited};
@@ -202,7 +203,7 @@ fn settle(identity: Option<&Identity>) -> Result<(), Failed> {
     // before this: then the leader's permission never comes, it leaves, and the init after it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at(Stage::Namespace))?;
     debug_assert_eq!(getpid(), Pid::INIT, "an init is the first process of its namespace");
-    rustix::thread::set_name(c"verger-init").map_err(at(Stage::Namespace))?;
+    rustix::thread::set_name(INIT_NAME).map_err(at(Stage::Namespace))?;
     if let Some(identity) = identity {
         identity.take().map_err(|e| (Stage::Identity, e))?;
     }

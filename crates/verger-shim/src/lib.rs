@@ -28,11 +28,15 @@ mod supervise;
 mod sys;
 mod tree;
 
+use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The argv0 that turns a program into a shim.
 pub const ARGV0: &str = "verger-shim";
+
+/// What the kernel calls the init of a helper's PID namespace, a fork of its shim.
+pub const INIT_NAME: &CStr = c"verger-init";
 
 /// Whether this process was started as a shim: the file name in its argv0 is [`ARGV0`].
 pub fn is_shim() -> bool {
