@@ -43,8 +43,8 @@ pub struct Spec {
     pub cwd: Option<PathBuf>,
     /// How long an orderly end may take.
     pub graces: Graces,
-    /// The reaper's if `None`: then a cgroup that refuses the helper is made do without. A level that is asked for is had, or
-    /// the start fails.
+    /// The reaper's if `None`, and then a helper that its cgroup refuses is contained by its shim. A level that is asked for
+    /// is had, or the start fails.
     pub level: Option<Level>,
 }
 
