@@ -1,4 +1,4 @@
-//! Fuzzing: programs that throw at the decoder and at the whole daemon what no client should send.
+//! Fuzzing: programs that throw at Verger what no client, helper or supervisor should send.
 //!
 //! They are in `fuzz/`, a workspace of its own, since all of it is built with coverage counters. The flags for those are
 //! stable ones, so that nothing here needs a nightly compiler; libFuzzer itself is C++ and needs a compiler for that.
@@ -32,20 +32,27 @@ pub(crate) struct Target {
     max_len: u32,
     /// Longest input that is kept in the repository, in bytes.
     max_kept: u32,
+    /// How long a run lasts in `test`, in seconds.
+    short: u32,
 }
 
 /// Bytes that claim to be a message.
-pub(crate) const DECODE: Target = Target { name: "decode", max_len: 64 << 10, max_kept: 1 << 10 };
+pub(crate) const DECODE: Target = Target { name: "decode", max_len: 64 << 10, max_kept: 1 << 10, short: 60 };
 
 /// Clients that ask a whole daemon for anything, in any order. Its inputs are scripts that people can read.
-pub(crate) const DISPATCH: Target = Target { name: "dispatch", max_len: 8 << 10, max_kept: 2 << 10 };
+pub(crate) const DISPATCH: Target =
+    Target { name: "dispatch", max_len: 8 << 10, max_kept: 2 << 10, short: 60 };
 
-const TARGETS: [Target; 2] = [DECODE, DISPATCH];
+/// Bytes between a shim and its owner.
+pub(crate) const CHANNEL: Target = Target { name: "channel", max_len: 4 << 10, max_kept: 1 << 10, short: 20 };
 
-/// How long a run lasts in `test`, in seconds.
-const SHORT: u32 = 60;
+/// What a helper writes to its stdout.
+pub(crate) const FRAMING: Target =
+    Target { name: "framing", max_len: 16 << 10, max_kept: 1 << 10, short: 20 };
 
-/// And in `soak`.
+const TARGETS: [Target; 4] = [DECODE, DISPATCH, CHANNEL, FRAMING];
+
+/// How long a run lasts in `soak`, in seconds.
 pub(crate) const LONG: u32 = 3600;
 
 /// Resident megabytes at which a run counts as leaking.
@@ -73,7 +80,7 @@ pub(crate) fn short(house: &House, target: Target) -> Result<Outcome, Error> {
     if !executable(house, target)?.exists() {
         return Ok(Outcome::Skipped(format!("'{}' is not built: see the step fuzz-build", target.name)));
     }
-    let figures = fuzz(house, target, SHORT)?;
+    let figures = fuzz(house, target, target.short)?;
     let Figures { runs, rate, edges } = figures;
     Ok(Outcome::Passed(format!("{runs} inputs, {rate} per second, {edges} edges")))
 }
@@ -158,7 +165,7 @@ fn found(house: &House, target: Target) -> Result<PathBuf, Error> {
 }
 
 /// The machine that the compiler compiles for.
-fn host(house: &House) -> Result<String, Error> {
+pub(crate) fn host(house: &House) -> Result<String, Error> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = read(program(house, rustc).arg("-vV"))?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));

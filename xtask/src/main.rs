@@ -17,6 +17,7 @@ mod real_servers;
 mod report;
 mod run;
 mod rust_tests;
+mod sanitized;
 mod soak;
 mod soak_table;
 mod suite;

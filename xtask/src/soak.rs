@@ -1,6 +1,8 @@
 //! `soak`: the end-to-end tests that ask about leaks, ten times as long, and an hour of fuzzing; what they measured goes
 //! into docs/soak.md.
 
+use std::ffi::OsString;
+
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -8,9 +10,10 @@ use crate::fuzz;
 use crate::house::{House, read_if_there};
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, program, read, watch};
+use crate::sanitized;
 use crate::soak_table::add_row;
 
-const RUNS: [LongRun; 5] = [
+const RUNS: [LongRun; 8] = [
     LongRun {
         name: "switches",
         work: Work::Test("switches::many_switches_leave_the_server_where_it_stood"),
@@ -36,6 +39,21 @@ const RUNS: [LongRun; 5] = [
         work: Work::Fuzz(fuzz::DISPATCH),
         about: "an hour of clients that ask a whole daemon for anything, in any order",
     },
+    LongRun {
+        name: "fuzz-channel",
+        work: Work::Fuzz(fuzz::CHANNEL),
+        about: "an hour of bytes between a shim and its owner",
+    },
+    LongRun {
+        name: "fuzz-framing",
+        work: Work::Fuzz(fuzz::FRAMING),
+        about: "an hour of what a helper may write to its stdout",
+    },
+    LongRun {
+        name: "shim",
+        work: Work::Shim,
+        about: "random owners of real shims, a process for each, which AddressSanitizer and LeakSanitizer watch",
+    },
 ];
 
 /// How many times longer than in `test`.
@@ -59,6 +77,8 @@ enum Work {
     /// line `SOAK {"figure": 1, ...}` to its stdout.
     Test(&'static str),
     Fuzz(fuzz::Target),
+    /// The shim's random conversations, with a shim that a sanitizer watches.
+    Shim,
 }
 
 /// The names, for people.
@@ -90,8 +110,13 @@ pub(crate) fn soak(house: &House, chosen: &[&str]) -> Result<bool, Error> {
 
 fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
     let measured = match run.work {
-        Work::Test(test) => measure(house, run.name, test)?,
+        Work::Test(test) => measure(house, run.name, &format!("binary(e2e) & test(={test})"), SCALE, &[])?,
         Work::Fuzz(target) => fuzz::long(house, target)?.cells(),
+        Work::Shim => {
+            let watched = sanitized::shim(house)?;
+            let test = "package(verger-shim) & test(=random_owners_lose_nothing)";
+            measure(house, run.name, test, "50", &watched)?
+        }
     };
     let mut cells = machine(house)?;
     cells.extend(measured);
@@ -102,15 +127,22 @@ fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
     Ok(Outcome::Passed("added to docs/soak.md".into()))
 }
 
-/// Runs the end-to-end test and reads its figures.
-fn measure(house: &House, name: &'static str, test: &str) -> Result<Vec<(String, String)>, Error> {
+/// Runs the one test that `filter` means and reads its figures.
+fn measure(
+    house: &House,
+    name: &'static str,
+    filter: &str,
+    scale: &str,
+    env: &[(&str, OsString)],
+) -> Result<Vec<(String, String)>, Error> {
     let mut found = Vec::new();
     // All of the workspace is built, so that the programs that the test starts are there too; one test runs.
     watch(
         cargo(house)
             .args(["nextest", "run", "--workspace", "--locked", "--no-capture"])
-            .args(["--filterset", &format!("binary(e2e) & test(={test})")])
-            .env("VERGER_TEST_SCALE", SCALE),
+            .args(["--filterset", filter])
+            .env("VERGER_TEST_SCALE", scale)
+            .envs(env.iter().map(|(name, value)| (name, value))),
         |line| {
             if let Some((_, figures)) = line.split_once("SOAK ") {
                 found.push(figures.to_owned());

@@ -9,7 +9,7 @@ type Work = fn(&House) -> Result<Outcome, Error>;
 
 /// Name and work of each step, in the order in which they run. The daemon is fuzzed by `soak` alone, until an hour of that
 /// has gone by without a false alarm.
-const STEPS: [(&str, Work); 24] = [
+const STEPS: [(&str, Work); 26] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
@@ -27,6 +27,8 @@ const STEPS: [(&str, Work); 24] = [
     ("peer-replay", peer::replay),
     ("fuzz-build", fuzz::build),
     ("fuzz-decode", |house| fuzz::short(house, fuzz::DECODE)),
+    ("fuzz-channel", |house| fuzz::short(house, fuzz::CHANNEL)),
+    ("fuzz-framing", |house| fuzz::short(house, fuzz::FRAMING)),
     ("acceptance-build", acceptance::build),
     ("switch-stdlib-eager", |house| acceptance::switch(house, "stdlib", "eager")),
     ("switch-stdlib-lazy", |house| acceptance::switch(house, "stdlib", "lazy")),
