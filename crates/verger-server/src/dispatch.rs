@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use verger_core::ids::{ConnectionId, ThreadId};
-use verger_core::server::Ending;
+use verger_core::server::{Ending, ServerName};
 use verger_wire::RpcError;
 use verger_wire::requests::{ClientRequest, ThreadForkParams, ThreadListParams};
 
@@ -137,6 +137,10 @@ impl Dispatch {
                 return house(Request::ServerStatus(StatusQuery::new(params)?));
             }
             ClientRequest::McpServerReload(_) => Asked::Reload,
+            ClientRequest::HelperRestart(params) => Asked::Restart {
+                server: ServerName::from(params.server.as_str()),
+                thread: params.thread_id.as_deref().map(id).transpose()?,
+            },
             ClientRequest::Ps(_) => return house(Request::Ps),
             // Known to the protocol, and not yet to this server.
             other => return Err(RpcError::method_not_found(other.method())),

@@ -72,8 +72,9 @@ impl Server {
     }
 
     /// Ends a loaded thread that has no active turn.
-    pub(super) fn close(&mut self, thread: ThreadId) {
+    pub(super) fn close(&mut self, now: Time, thread: ThreadId) {
         let Some(loaded) = self.threads.remove(&thread) else { return };
+        self.time_crashes_of(now, thread);
         let generation = loaded.generation;
         let scope = Scope { thread, generation };
         if let Some(at) = loaded.timer {
@@ -162,6 +163,7 @@ impl Server {
             });
         }
         if result.is_ok() {
+            self.forget_failures_of(thread);
             let news = match then.ending {
                 Ending::Archive => News::Archived,
                 Ending::Delete => News::Deleted,

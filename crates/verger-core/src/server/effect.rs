@@ -1,5 +1,7 @@
 //! What the executor must do: the outputs of [`Server`](super::Server).
 
+use std::time::Duration;
+
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 
 use super::{Edit, Ending, OpenError, Scope, ServerName, StoreFailure};
@@ -120,6 +122,17 @@ pub enum Effect {
         /// The helper, or why there is none.
         result: Result<HelperId, Refusal>,
     },
+    /// Tell that a server is crashed: it failed too often, and is not started again before a restart or a reload.
+    HelperCrashed {
+        /// The helper that failed last.
+        helper: HelperId,
+        /// What it belonged to.
+        scope: Scope,
+        /// Which MCP server.
+        server: ServerName,
+        /// What who wants one is told from now on.
+        refusal: Refusal,
+    },
     /// Tell every connection.
     Announce {
         /// Which thread.
@@ -183,6 +196,13 @@ pub enum Answer {
     Probed,
     /// Helpers of changed and removed servers are proven gone.
     Reloaded,
+    /// The helpers that were to be started again are proven gone.
+    Restarted {
+        /// How many they were.
+        ended: usize,
+        /// In how many threads its failures were forgotten; probes count as one.
+        forgiven: usize,
+    },
 }
 
 /// A request's failure.
@@ -200,6 +220,25 @@ pub enum Refusal {
     Unproven,
     /// The helper could not be started.
     Helper(String),
+    /// The server failed and is not started yet.
+    BackingOff {
+        /// Why it failed last.
+        reason: String,
+        /// How long until it is.
+        left: Duration,
+    },
+    /// The server failed too often and is not started any more.
+    Crashed {
+        /// Why it failed last.
+        reason: String,
+        /// How often it had failed.
+        failures: usize,
+    },
+    /// So many helpers run that no other may be started.
+    TooManyHelpers {
+        /// How many may.
+        limit: usize,
+    },
     /// The thread was unloaded, or its owner replaced, while the request waited.
     Closed,
     /// The server is shutting down.

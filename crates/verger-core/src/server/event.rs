@@ -1,6 +1,7 @@
 //! What can happen to the facts between threads: the inputs of [`Server`](super::Server).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 
@@ -95,6 +96,8 @@ pub enum Event {
         thread: ThreadId,
         /// Which MCP server.
         server: ServerName,
+        /// How long its start may be put off.
+        patience: Duration,
     },
     /// The executor is done with a probe's helper, or was given none.
     ProbeDone {
@@ -118,6 +121,15 @@ pub enum Event {
         ticket: Ticket,
         /// Servers that are no longer configured, or configured otherwise than when their helpers started.
         changed: BTreeSet<ServerName>,
+    },
+    /// `verger/helper/restart`: ends the helpers of a server, forgets their failures, and starts again what ran or failed.
+    Restart {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Which MCP server.
+        server: ServerName,
+        /// In this thread only; without it in all, and for probes.
+        thread: Option<ThreadId>,
     },
     /// The owner task of `thread` runs, or could not take the thread.
     Opened {
@@ -196,13 +208,15 @@ pub enum Event {
         server: ServerName,
         /// Who waits.
         ticket: Ticket,
+        /// How long its start may be put off.
+        patience: Duration,
     },
     /// The helper answered `initialize` and listed its tools.
     HelperReady {
         /// Which helper.
         helper: HelperId,
     },
-    /// The helper could not be started; its processes are being ended.
+    /// The helper could not be started, or was ended for what it did; its processes are being ended.
     HelperFailed {
         /// Which helper.
         helper: HelperId,

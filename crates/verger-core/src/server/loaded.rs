@@ -176,6 +176,7 @@ impl Server {
         if let Err(error) = result {
             let (then, owes_closed) = (loaded.then.take(), loaded.owes_closed);
             self.threads.remove(&thread);
+            self.time_crashes_of(now, thread);
             if owes_closed {
                 self.tell_closed(thread);
             }
@@ -235,7 +236,7 @@ impl Server {
                 return self.opened(now, thread, generation, Err(error));
             }
             loaded.turns_seen = loaded.turns_sent;
-            self.close(thread);
+            self.close(now, thread);
         }
         self.stopped(generation);
     }
@@ -271,7 +272,7 @@ impl Server {
                 loaded.interrupting = true;
                 self.effects.push_back(Effect::Interrupt { thread, generation });
             }
-            Step::Close => self.close(thread),
+            Step::Close => self.close(now, thread),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! - `closing`: an owner that ends, and what waits for the proof (K2)
 //! - `rows`: changes of a stored thread that has no owner
 //! - `helpers`: scopes and their helpers (K1, K9, K11)
+//! - `supervision`: what follows from their failures
 //! - `probes`: requests with a scope of their own
 
 mod closing;
@@ -21,6 +22,7 @@ mod probes;
 mod rows;
 mod rules;
 mod subscriptions;
+mod supervision;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,8 @@ use std::sync::Arc;
 pub use effect::{Answer, Effect, News, Origin, Refusal, StopHow};
 pub use event::{Edit, Ending, Event, OpenError, StoreFailure};
 pub use helpers::HelperState;
-pub use rules::{OrphanTurn, Rules};
+pub use rules::{OrphanTurn, Restarts, Rules};
+pub use supervision::{Bar, Trouble};
 
 use crate::ids::{ConnectionId, Generation, HelperId, SubscriptionId, ThreadId, Ticket};
 use crate::time::Time;
@@ -42,6 +45,7 @@ use helpers::{Helper, Reload};
 use loaded::Loaded;
 use probes::Probe;
 use rows::Errand;
+use supervision::Supervision;
 
 /// Name of an MCP server in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +88,7 @@ pub struct Server {
     /// Changes of threads that have no owner.
     errands: BTreeMap<ThreadId, Errand>,
     helpers: BTreeMap<HelperId, Helper>,
+    supervision: Supervision,
     probes: BTreeMap<Ticket, Probe>,
     reloads: Vec<Reload>,
     /// When to look at a thread again; the thread keeps its own entry, so that it can be withdrawn.
@@ -115,6 +120,7 @@ impl Server {
             closing: BTreeMap::new(),
             errands: BTreeMap::new(),
             helpers: BTreeMap::new(),
+            supervision: Supervision::default(),
             probes: BTreeMap::new(),
             reloads: Vec::new(),
             timers: BTreeSet::new(),
@@ -149,14 +155,15 @@ impl Server {
             }
             Event::Edit { ticket, connection, thread, edit } => self.edit(ticket, connection, thread, edit),
             Event::Edited { thread, generation, result } => self.edited(now, thread, generation, result),
-            Event::Probe { ticket, connection, thread, server } => {
-                self.probe(ticket, connection, thread, server);
+            Event::Probe { ticket, connection, thread, server, patience } => {
+                self.probe(now, ticket, connection, thread, server, patience);
             }
             Event::ProbeDone { ticket } => self.probe_done(ticket),
             Event::End { ticket, connection, thread, ending } => {
                 self.end(now, ticket, connection, thread, ending);
             }
-            Event::Reload { ticket, changed } => self.reload(ticket, &changed),
+            Event::Reload { ticket, changed } => self.reload(now, ticket, &changed),
+            Event::Restart { ticket, server, thread } => self.restart(now, ticket, &server, thread),
             Event::Opened { thread, generation, result } => self.opened(now, thread, generation, result),
             Event::AttachFailed { thread, generation, subscription } => {
                 self.attach_failed(now, thread, generation, subscription);
@@ -166,14 +173,14 @@ impl Server {
             Event::Stopped { thread: _, generation } => self.stopped(generation),
             Event::OwnerDied { thread, generation } => self.owner_died(now, thread, generation),
             Event::Stored { thread: _, generation, result } => self.stored(generation, result),
-            Event::HelperWanted { thread, generation, server, ticket } => {
-                self.helper_wanted(Scope { thread, generation }, server, ticket);
+            Event::HelperWanted { thread, generation, server, ticket, patience } => {
+                self.helper_wanted(now, Scope { thread, generation }, server, ticket, patience);
             }
-            Event::HelperReady { helper } => self.helper_ready(helper),
-            Event::HelperFailed { helper, message } => self.helper_failed(helper, &message),
-            Event::HelperExited { helper } => self.helper_failed(helper, "it exited"),
+            Event::HelperReady { helper } => self.helper_ready(now, helper),
+            Event::HelperFailed { helper, message } => self.helper_failed(now, helper, &message),
+            Event::HelperExited { helper } => self.helper_failed(now, helper, "it exited by itself"),
             Event::HelperIdle { helper, lent } => self.helper_idle(helper, lent),
-            Event::HelperGone { helper } => self.helper_gone(helper),
+            Event::HelperGone { helper } => self.helper_gone(now, helper),
             Event::HelperStuck { helper } => self.helper_stuck(helper),
             Event::Shutdown => self.shut_down(now),
         }
@@ -187,10 +194,11 @@ impl Server {
 
     /// When to call [`Self::handle_timeout`], if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|&(at, ..)| at)
+        let thread = self.timers.first().map(|&(at, ..)| at);
+        [thread, self.supervision.next_timer()].into_iter().flatten().min()
     }
 
-    /// Looks at every thread whose time has come.
+    /// Looks at every thread, and at every server that has failed, whose time has come.
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(&(at, thread, generation)) = self.timers.first() {
             if at > now {
@@ -203,6 +211,9 @@ impl Server {
                 loaded.timer = None;
                 self.settle(now, thread);
             }
+        }
+        while let Some(place) = self.supervision.pop_due(now) {
+            self.look_at(now, &place);
         }
         self.finish();
     }

@@ -1,8 +1,12 @@
 //! Probes: a helper for one request, in a scope of its own, without a thread. The request is answered when the scope is
 //! proven empty (K2).
 
-use crate::ids::{ConnectionId, ThreadId, Ticket};
+use std::time::Duration;
 
+use crate::ids::{ConnectionId, ThreadId, Ticket};
+use crate::time::Time;
+
+use super::supervision::Place;
 use super::{Answer, Effect, Refusal, Scope, Server, ServerName, StopHow};
 
 /// A request with a scope of its own.
@@ -17,17 +21,22 @@ pub(super) struct Probe {
 impl Server {
     pub(super) fn probe(
         &mut self,
+        now: Time,
         ticket: Ticket,
         connection: ConnectionId,
         thread: ThreadId,
         server: ServerName,
+        patience: Duration,
     ) {
         if !self.admit(ticket, connection) {
             return;
         }
         let scope = Scope { thread, generation: self.next_generation() };
         self.probes.insert(ticket, Probe { scope, connection, done: false });
-        self.queue_helper(scope, server, vec![ticket]);
+        match self.admit_start(now, &Place { thread: None, server: server.clone() }, patience) {
+            Ok(()) => self.queue_helper(now, scope, server, vec![ticket]),
+            Err(refusal) => self.helper_for(ticket, Err(refusal)),
+        }
     }
 
     pub(super) fn probe_done(&mut self, ticket: Ticket) {

@@ -1,8 +1,8 @@
-//! The orphan rules: how long a thread without subscribers stays.
+//! The rules: how long a thread without subscribers stays, and when helpers are started again that failed.
 
 use std::time::Duration;
 
-/// Settings of `[threads]` in the configuration, and of the shutdown.
+/// Settings of `[threads]` and `[helpers]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rules {
     /// An idle, materialized orphan stays this long.
@@ -15,6 +15,40 @@ pub struct Rules {
     pub orphan_turn_limit: Duration,
     /// How long active turns may run on once shutdown began.
     pub drain_limit: Duration,
+    /// At most so many helpers have processes at once.
+    pub max_helpers: usize,
+    /// When helpers are started again that failed.
+    pub restarts: Restarts,
+}
+
+/// When helpers are started again that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Restarts {
+    /// The longest wait after the first failure; it doubles with each further one. At least half of it is waited.
+    pub delay: Duration,
+    /// The wait grows no longer than this.
+    pub delay_limit: Duration,
+    /// A helper that was ready for so long has made up for earlier failures.
+    pub healthy_after: Duration,
+    /// With so many failures within `crash_window` the server counts as crashed.
+    pub crash_limit: usize,
+    /// How long a failure counts.
+    pub crash_window: Duration,
+    /// What waits are scattered by, so that two runs do not wait alike: any number.
+    pub seed: u64,
+}
+
+impl Default for Restarts {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(500),
+            delay_limit: Duration::from_secs(60),
+            healthy_after: Duration::from_secs(60),
+            crash_limit: 5,
+            crash_window: Duration::from_secs(5 * 60),
+            seed: 0,
+        }
+    }
 }
 
 impl Default for Rules {
@@ -25,6 +59,8 @@ impl Default for Rules {
             orphan_turn: OrphanTurn::Finish,
             orphan_turn_limit: Duration::from_secs(30 * 60),
             drain_limit: Duration::from_secs(5),
+            max_helpers: 1000,
+            restarts: Restarts::default(),
         }
     }
 }

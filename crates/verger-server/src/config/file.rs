@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use verger_wire::types::{AskForApproval, SandboxMode};
 
+use super::helpers::Helpers;
 use super::mcp_servers::McpServer;
 use super::model_providers::Provider;
 use super::threads::Threads;
@@ -36,6 +37,7 @@ pub(super) struct File {
     /// The listener. Read once, at the start.
     pub(super) server: ServerSection,
     pub(super) threads: Threads,
+    pub(super) helpers: Helpers,
     pub(super) model_providers: BTreeMap<String, Provider>,
     pub(super) mcp_servers: BTreeMap<String, McpServer>,
 }

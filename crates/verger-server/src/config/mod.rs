@@ -7,6 +7,7 @@ mod duration;
 mod error;
 mod file;
 mod foreign;
+mod helpers;
 mod key;
 mod mcp_servers;
 mod model_providers;
@@ -27,12 +28,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use verger_core::server::ServerName;
+use verger_core::server::{Rules, ServerName};
 use verger_model::ProviderConfig;
 use verger_wire::types::{AskForApproval, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
+pub use helpers::Helpers;
 pub use mcp_servers::{Containment, EnvVar, McpServer, Start};
 pub use overrides::{Override, Overrides, Source};
 pub use reference::reference;
@@ -59,6 +61,8 @@ pub struct Config {
     pub server: ServerSection,
     /// How long threads stay.
     pub threads: Threads,
+    /// How many helpers there may be, and when they are started again.
+    pub helpers: Helpers,
     /// Providers by name; `offline` always exists.
     pub model_providers: BTreeMap<String, ProviderConfig>,
     /// MCP servers by name, those that can be started.
@@ -81,6 +85,12 @@ impl Config {
     /// As [`Config::read`].
     pub fn reread(&self) -> Result<Self, ConfigError> {
         Self::read(&self.path, &self.overrides)
+    }
+
+    /// What the core is to keep to. `seed` is any number, for what is to be left to chance.
+    pub fn rules(&self, seed: u64) -> Rules {
+        let (max_helpers, restarts) = self.helpers.rules(seed);
+        Rules { max_helpers, restarts, ..self.threads.rules() }
     }
 
     /// What was set over the file.

@@ -62,6 +62,7 @@ impl Config {
             }
             error
         })?;
+        file.helpers.check().map_err(|(key, reason)| source.refuse(&["helpers", key].into(), reason))?;
         let model_providers = source.providers(&file)?;
         let mcp_servers = source.servers(&file, &mut warnings)?;
         let models = file.model_providers.iter().map(|(id, provider)| (id.clone(), provider.models.clone()));
@@ -70,7 +71,8 @@ impl Config {
         let header_variables = providers.flat_map(|provider| provider.env_http_headers.values().cloned());
         let header_variables = header_variables.collect();
         let shown = Shown::new(json(&file), source.layers()?);
-        let File { model, model_provider, approval_policy, sandbox_mode, server, threads, .. } = file;
+        let File { model, model_provider, approval_policy, sandbox_mode, server, threads, helpers, .. } =
+            file;
         Ok(Self {
             model,
             model_provider,
@@ -78,6 +80,7 @@ impl Config {
             sandbox_mode,
             server,
             threads,
+            helpers,
             model_providers,
             mcp_servers,
             warnings: shorten(warnings, path),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verger_core::server::ServerName;
+use verger_core::server::{Restarts, Rules, ServerName};
 use verger_reaper::Graces;
 
 use super::duration::Period;
@@ -95,6 +95,13 @@ fn errors_name_the_file_the_key_and_the_remedy() {
             "config.toml:2: model_provider: no provider 'nope' is configured; known are offline",
         ),
         ("[mcp_servers.x]\nargs = []", "config.toml:1: mcp_servers.x: no command"),
+        (
+            "[helpers]\nmax_helpers = 0",
+            "config.toml:2: helpers.max_helpers: 0 would let no helper start; write",
+        ),
+        ("[helpers]\n\ncrash_limit = 0", "config.toml:3: helpers.crash_limit: 0 would call a server crashed"),
+        ("[helpers]\nmax_helpers = -1", "config.toml:2: helpers.max_helpers: invalid value: integer `-1`"),
+        ("[helpers]\nrestart_delay = 5", "config.toml:2: helpers.restart_delay: invalid type"),
         ("[mcp_servers.x]\ncommand = 3", "config.toml:2: mcp_servers.x.command: invalid type"),
         (
             "[mcp_servers.x]\ncommand = \"c\"\nargs = [\"a\", 2]",
@@ -395,4 +402,24 @@ fn every_example_of_the_reference_is_accepted() {
         let config = parse_with("", &flags).unwrap_or_else(|error| panic!("{flags:?}: {error}"));
         assert_eq!(config.warnings.len(), usize::from(key == "url"), "{flags:?}: {:?}", config.warnings);
     }
+}
+
+#[test]
+fn the_rules_for_helpers_reach_the_core() {
+    let config = parse(
+        "[threads]\ndrain_limit = \"1s\"\n[helpers]\nmax_helpers = 7\nrestart_delay = \"1s\"\nrestart_delay_limit = \"2s\"\n\
+         healthy_after = \"3s\"\ncrash_limit = 4\ncrash_window = \"5s\"\n",
+    );
+    let rules = config.unwrap().rules(9);
+    let seconds = Duration::from_secs;
+    let restarts = Restarts {
+        delay: seconds(1),
+        delay_limit: seconds(2),
+        healthy_after: seconds(3),
+        crash_limit: 4,
+        crash_window: seconds(5),
+        seed: 9,
+    };
+    assert_eq!(rules, Rules { drain_limit: seconds(1), max_helpers: 7, restarts, ..Rules::default() });
+    assert_eq!(parse("").unwrap().rules(0), Rules::default());
 }

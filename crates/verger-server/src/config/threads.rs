@@ -40,8 +40,7 @@ enum Turn {
 
 impl Default for Threads {
     fn default() -> Self {
-        let Rules { orphan_grace, unsaved_grace, orphan_turn: _, orphan_turn_limit, drain_limit } =
-            Rules::default();
+        let Rules { orphan_grace, unsaved_grace, orphan_turn_limit, drain_limit, .. } = Rules::default();
         Self {
             orphan_grace: Period(orphan_grace),
             unsaved_grace: Period(unsaved_grace),
@@ -53,7 +52,7 @@ impl Default for Threads {
 }
 
 impl Threads {
-    /// As the core takes them.
+    /// As the core takes them; the rules for helpers are not its own.
     pub fn rules(&self) -> Rules {
         let Self { orphan_grace, unsaved_grace, orphan_turn, orphan_turn_limit, drain_limit } = *self;
         let orphan_turn = match orphan_turn {
@@ -66,6 +65,7 @@ impl Threads {
             orphan_turn,
             orphan_turn_limit: orphan_turn_limit.0,
             drain_limit: drain_limit.0,
+            ..Rules::default()
         }
     }
 }

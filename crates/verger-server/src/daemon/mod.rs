@@ -84,7 +84,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     let mut reaper_task = JoinSet::new();
     reaper_task.spawn(reaping);
 
-    let rules = config.threads.rules();
+    let rules = config.rules(uuid::Uuid::new_v4().as_u64_pair().0);
     let shared = Shared::new(home, run.id().to_owned(), swept, clock, store.clone(), reaper.clone(), config);
     let shared = Arc::new(shared);
     let (house, inbox) = HouseHandle::new();

@@ -19,6 +19,7 @@ impl House {
         let status = match answer {
             Answer::Edited => return self.answer_edit(ticket),
             Answer::Probed => return self.answer_probe(ticket),
+            Answer::Restarted { ended, forgiven } => return self.answer_restart(ticket, ended, forgiven),
             Answer::Ended | Answer::Reloaded => None,
             Answer::Unsubscribed => Some(ThreadUnsubscribeStatus::Unsubscribed),
             Answer::NotSubscribed => Some(ThreadUnsubscribeStatus::NotSubscribed),
@@ -106,7 +107,7 @@ fn error(request: &Asked, refusal: Refusal) -> RpcError {
         | Asked::Edit(thread, _)
         | Asked::End(thread, _) => thread.to_string(),
         Asked::Fork(fork) => fork.source.to_string(),
-        Asked::Start(..) | Asked::Reload | Asked::Probe => String::new(),
+        Asked::Start(..) | Asked::Reload | Asked::Restart { .. } | Asked::Probe => String::new(),
     };
     let not_found = || match request {
         Asked::Owner(_, OwnerRequest::Read { .. } | OwnerRequest::Page(_)) => {
@@ -138,6 +139,9 @@ fn error(request: &Asked, refusal: Refusal) -> RpcError {
         Refusal::Open(OpenError::Failed(message))
         | Refusal::Store(StoreFailure::Failed(message))
         | Refusal::Helper(message) => RpcError::internal(message),
+        // Who wants a helper waits elsewhere; no request is refused so.
+        Refusal::BackingOff { reason, .. } | Refusal::Crashed { reason, .. } => RpcError::internal(reason),
+        Refusal::TooManyHelpers { limit } => RpcError::internal(format!("{limit} helpers run")),
         Refusal::Unproven => RpcError::internal("helper could not be proven gone; see `verger ps`"),
         Refusal::Closed => RpcError::internal(format!("thread {thread} was closed before it could answer")),
         Refusal::ShuttingDown => RpcError::shutting_down(),

@@ -189,12 +189,12 @@ impl Keeper {
             }
             () = running.custody.leader_exited() => {
                 tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper exited by itself{}", said(&running.stderr));
-                self.house.tell(Event::HelperExited { helper });
+                self.failed("it exited by itself", &running);
                 None
             }
             () = session.ended() => {
                 tracing::warn!(server = %self.server, thread = %self.scope.thread, "helper closed its stdout{}", said(&running.stderr));
-                self.house.tell(Event::HelperExited { helper });
+                self.failed("it closed its stdout", &running);
                 None
             }
         };
@@ -217,6 +217,12 @@ impl Keeper {
         }
         running.custody.stop(Stop::Kill);
         self.end(running, session).await;
+    }
+
+    /// Reports a helper that was ready and has ended by itself.
+    fn failed(&self, why: &str, running: &Running) {
+        let message = format!("MCP server '{}': {why}{}", self.server, said(&running.stderr));
+        self.house.tell(Event::HelperFailed { helper: self.id, message });
     }
 
     /// Ends the helper's tree and reports the proof. Its stdin is closed first: that is what a polite helper waits for.
@@ -252,7 +258,6 @@ impl Keeper {
         }
     }
 
-    /// No process was ever started.
     /// Reports a start that failed and left what does not die, and in the end the proof.
     async fn stuck_at_birth(self, message: String, custody: Custody) {
         let helper = self.id;
@@ -266,6 +271,7 @@ impl Keeper {
         }
     }
 
+    /// No process was ever started.
     fn never_ran(self, message: String) {
         let helper = self.id;
         self.tell(McpServerStartupState::Failed, Some(message.clone()));

@@ -103,6 +103,11 @@ pub(crate) enum Asked {
     Edit(ThreadId, Change),
     End(ThreadId, Ending),
     Reload,
+    /// In one thread, or everywhere.
+    Restart {
+        server: ServerName,
+        thread: Option<ThreadId>,
+    },
     Probe,
 }
 

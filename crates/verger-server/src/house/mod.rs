@@ -12,6 +12,7 @@ mod perform;
 mod probe;
 mod ps;
 mod status;
+mod supervision;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub(crate) struct House {
     last_ticket: u64,
     /// Requests that wait for an effect that names them.
     pending: HashMap<Ticket, Pending>,
-    wanted: HashMap<Ticket, Wanted>,
+    wanted: HashMap<Ticket, Waiter>,
     /// What new threads begin with, until their owner takes it.
     fresh: HashMap<ThreadId, Origin>,
     /// Rows as they were changed, until the client is answered.
@@ -71,6 +72,14 @@ pub(crate) struct House {
 struct Pending {
     replier: Replier,
     request: Asked,
+}
+
+/// Who waits for a helper.
+struct Waiter {
+    answer: Wanted,
+    server: ServerName,
+    /// The owner's; a probe's has none that anyone is told of.
+    scope: Option<Scope>,
 }
 
 /// What the house knows of a helper beside the machine.
@@ -167,10 +176,14 @@ impl House {
                 if self.threads.contains_key(&generation) {
                     self.folders.insert(generation, folder);
                 }
-                self.notice_ended(Scope { thread, generation }, &server);
+                let scope = Scope { thread, generation };
+                self.notice_ended(scope, &server);
                 let ticket = self.next_ticket();
-                self.wanted.insert(ticket, answer);
-                self.decide(Event::HelperWanted { thread, generation, server, ticket });
+                self.wanted.insert(ticket, Waiter { answer, server: server.clone(), scope: Some(scope) });
+                // Who would wait for a slow start waits as long for a late one.
+                let definition = self.shared.config().mcp_server(&server).cloned();
+                let patience = definition.map(|definition| definition.startup_timeout()).unwrap_or_default();
+                self.decide(Event::HelperWanted { thread, generation, server, ticket, patience });
             }
             ToHouse::Edited { thread, generation, ticket, result } => {
                 self.edited(thread, generation, ticket, result);
@@ -271,6 +284,12 @@ impl House {
             // Asked by another way: a probe needs more than a verdict.
             Asked::Probe => return,
             Asked::End(thread, ending) => Event::End { ticket, connection, thread: *thread, ending: *ending },
+            Asked::Restart { server, thread } => {
+                if let Err(error) = self.check_restart(server, *thread) {
+                    return replier.refuse(&error);
+                }
+                Event::Restart { ticket, server: server.clone(), thread: *thread }
+            }
             // The machine is asked once the configuration has been read.
             Asked::Reload => return self.read_config(replier),
         };

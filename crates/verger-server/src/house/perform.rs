@@ -12,7 +12,8 @@ use verger_wire::types::ThreadStatus;
 use verger_wire::{Notification, ThreadIdNotification, ThreadStatusChangedNotification};
 
 use super::edits::failure;
-use super::{Asked, Change, HelperSlot, House, OwnerRequest, Pending, helper};
+use super::supervision::why_not_started;
+use super::{Asked, Change, HelperSlot, House, OwnerRequest, Pending, Waiter, helper};
 use crate::meta::Overrides;
 use crate::thread::{self, Attach, Caller, ToThread, TurnsQuery};
 
@@ -67,6 +68,9 @@ impl House {
                 }
             }
             Effect::HelperFor { ticket, result } => self.helper_for(ticket, result),
+            Effect::HelperCrashed { helper: _, scope, server, refusal } => {
+                self.helper_crashed(scope, &server, &refusal);
+            }
             Effect::Announce { thread, news } => self.announce(thread, news),
             Effect::Finished { stuck } => self.stuck = Some(stuck.len()),
         }
@@ -143,24 +147,29 @@ impl House {
     }
 
     fn helper_for(&mut self, ticket: Ticket, result: Result<HelperId, Refusal>) {
-        // Lent first: the machine counts loans, and so does the session.
+        // Lent before anything else: the machine counts loans, and so does the session.
+        let slot = result.as_ref().ok().and_then(|helper| self.helpers.get(helper));
+        let lent = slot.and_then(|slot| Some(slot.session.as_ref()?.lend()));
+        let Some(Waiter { answer, server, scope }) = self.wanted.remove(&ticket) else { return };
+        if let (Err(refusal), Some(scope)) = (&result, scope) {
+            self.not_started(scope, &server, refusal);
+        }
         let session = match result {
-            Ok(helper) => {
-                let session = self.helpers.get(&helper).and_then(|slot| Some(slot.session.as_ref()?.lend()));
-                session.ok_or_else(|| "its helper has just ended".to_owned())
+            Ok(_) => lent.ok_or_else(|| "its helper has just ended".to_owned()),
+            Err(refusal) => {
+                let thread = scope.map(|scope| scope.thread);
+                Err(why_not_started(&server, thread, &refusal).unwrap_or_else(|| match refusal {
+                    Refusal::Helper(message) => message,
+                    Refusal::Unproven => {
+                        "an earlier helper of it could not be proven gone; see `verger ps`".to_owned()
+                    }
+                    Refusal::ShuttingDown => "the server is shutting down".to_owned(),
+                    _ => "it is not wanted any more: its thread was closed or its client went".to_owned(),
+                }))
             }
-            Err(refusal) => Err(match refusal {
-                Refusal::Helper(message) => message,
-                Refusal::Unproven => {
-                    "an earlier helper of it could not be proven gone; see `verger ps`".to_owned()
-                }
-                Refusal::ShuttingDown => "the server is shutting down".to_owned(),
-                _ => "it is not wanted any more: its thread was closed or its client went".to_owned(),
-            }),
         };
-        let Some(wanted) = self.wanted.remove(&ticket) else { return };
         // Whoever wanted it may have given up.
-        wanted.send(session).ok();
+        answer.send(session).ok();
     }
 
     fn announce(&mut self, thread: ThreadId, news: News) {

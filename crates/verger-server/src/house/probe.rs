@@ -9,7 +9,7 @@ use verger_core::server::{Event, ServerName};
 use verger_wire::RpcError;
 use verger_wire::requests::McpResourceReadResponse;
 
-use super::{Asked, House, Pending, ToHouse};
+use super::{Asked, House, Pending, ToHouse, Waiter};
 use crate::replier::Replier;
 use crate::thread::read_resource;
 
@@ -31,7 +31,8 @@ impl House {
         };
         let ticket = self.next_ticket();
         let (answer, answered) = oneshot::channel();
-        self.wanted.insert(ticket, answer);
+        self.wanted.insert(ticket, Waiter { answer, server: name.clone(), scope: None });
+        let patience = definition.startup_timeout();
         self.pending.insert(ticket, Pending { replier, request: Asked::Probe });
         let house = self.handle.clone();
         self.tasks.spawn(async move {
@@ -44,9 +45,8 @@ impl House {
         });
         let thread = ThreadId(Uuid::now_v7());
         self.probe_folders.extend(folder.map(|folder| (thread, folder)));
-        self.decide(Event::Probe { ticket, connection, thread, server: name });
-        // Its helper has started by now: no other is in its way.
-        self.probe_folders.remove(&thread);
+        self.decide(Event::Probe { ticket, connection, thread, server: name, patience });
+        self.drop_probe_folders();
     }
 
     pub(super) fn probed(&mut self, ticket: Ticket, result: Probed) {
@@ -54,6 +54,13 @@ impl House {
             self.probed.insert(ticket, result);
         }
         self.decide(Event::ProbeDone { ticket });
+        self.drop_probe_folders();
+    }
+
+    /// Forgets the folders of those that will never start; one that backs off still needs its own.
+    fn drop_probe_folders(&mut self) {
+        let core = &self.core;
+        self.probe_folders.retain(|thread, _| core.helpers().any(|(_, scope, ..)| scope.thread == *thread));
     }
 
     pub(super) fn answer_probe(&mut self, ticket: Ticket) {

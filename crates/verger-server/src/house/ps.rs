@@ -1,11 +1,14 @@
 //! `verger/ps`: what runs.
 
-use verger_core::server::HelperState as CoreState;
+use std::time::Duration;
+
+use verger_core::server::{Bar, HelperState as CoreState, Trouble};
 use verger_reaper::{HelperInfo, Level};
 use verger_wire::RpcError;
 use verger_wire::requests::{ContainmentLevel, HelperState, PsHelper, PsResponse, PsServer, PsThread};
 
 use super::House;
+use super::supervision::without_name;
 use crate::replier::Replier;
 
 impl House {
@@ -15,13 +18,29 @@ impl House {
         let shared = std::sync::Arc::clone(&self.shared);
         let loaded: Vec<_> = self.core.loaded().collect();
         let infos = shared.reaper.list();
+        let mut troubles: Vec<_> = self.core.troubles(shared.clock.now()).map(|t| (t, false)).collect();
         let helpers = self.core.helpers().map(|(id, scope, server, state)| {
             let custody = self.helpers.get(&id).and_then(|slot| slot.custody.get());
             let info = infos.iter().find(|info| custody.is_some_and(|custody| custody.id() == info.id));
-            let of = if self.core.is_probe(scope) { "probe".to_owned() } else { scope.thread.to_string() };
-            (id.0, of, server.to_string(), state, info.cloned())
+            let thread = Some(scope.thread).filter(|_| !self.core.is_probe(scope));
+            let trouble = troubles.iter_mut().find(|(t, _)| t.thread == thread && t.server == server);
+            let trouble = trouble.map(|(trouble, shown)| {
+                *shown = true;
+                *trouble
+            });
+            Known {
+                id: id.0,
+                scope: thread.map_or_else(|| PROBE.to_owned(), |thread| thread.to_string()),
+                server: server.to_string(),
+                state: shown_state(state, trouble.map(|trouble| trouble.bar)),
+                info: info.cloned(),
+                reason: trouble.map(|trouble| without_name(server, trouble.reason).to_owned()),
+                retry_in: retry_in(trouble.map(|trouble| trouble.bar).filter(|_| state == CoreState::Queued)),
+            }
         });
-        let helpers: Vec<_> = helpers.collect();
+        let mut helpers: Vec<_> = helpers.collect();
+        let barred = troubles.iter().filter(|(trouble, shown)| !shown && trouble.bar != Bar::None);
+        helpers.extend(barred.map(|(trouble, _)| not_running(trouble)));
         let connections = u64::try_from(self.core.connections()).unwrap_or(u64::MAX);
         self.tasks.spawn(async move {
             let mut threads = Vec::new();
@@ -67,15 +86,52 @@ fn level(level: Level) -> ContainmentLevel {
     }
 }
 
-type Known = (u64, String, String, CoreState, Option<HelperInfo>);
+/// The scope of helpers that belong to no thread.
+const PROBE: &str = "probe";
 
-fn helper((id, scope, server, state, info): Known) -> PsHelper {
-    let state = match state {
-        CoreState::Queued | CoreState::Starting => HelperState::Starting,
-        CoreState::Ready => HelperState::Running,
-        CoreState::Stopping => HelperState::Stopping,
-        CoreState::Stuck => HelperState::Stuck,
-    };
+/// What the house knows of a helper.
+struct Known {
+    id: u64,
+    scope: String,
+    server: String,
+    state: HelperState,
+    info: Option<HelperInfo>,
+    reason: Option<String>,
+    retry_in: Option<Duration>,
+}
+
+fn shown_state(state: CoreState, bar: Option<Bar>) -> HelperState {
+    match (state, bar) {
+        (CoreState::Queued, Some(Bar::BackingOff(_))) => HelperState::BackingOff,
+        (CoreState::Queued | CoreState::Starting, _) => HelperState::Starting,
+        (CoreState::Ready, _) => HelperState::Running,
+        (CoreState::Stopping, _) => HelperState::Stopping,
+        (CoreState::Stuck, _) => HelperState::Stuck,
+    }
+}
+
+fn retry_in(bar: Option<Bar>) -> Option<Duration> {
+    match bar {
+        Some(Bar::BackingOff(left)) => Some(left),
+        _ => None,
+    }
+}
+
+/// A server that failed, under the number of the helper that failed last.
+fn not_running(trouble: &Trouble<'_>) -> Known {
+    Known {
+        id: trouble.helper.0,
+        scope: trouble.thread.map_or_else(|| PROBE.to_owned(), |thread| thread.to_string()),
+        server: trouble.server.to_string(),
+        state: if trouble.bar == Bar::Crashed { HelperState::Crashed } else { HelperState::BackingOff },
+        info: None,
+        reason: Some(without_name(trouble.server, trouble.reason).to_owned()),
+        retry_in: retry_in(Some(trouble.bar)),
+    }
+}
+
+fn helper(known: Known) -> PsHelper {
+    let Known { id, scope, server, state, info, reason, retry_in } = known;
     let usage = info.as_ref().map(|info| info.tree().usage()).unwrap_or_default();
     PsHelper {
         id,
@@ -88,5 +144,7 @@ fn helper((id, scope, server, state, info): Known) -> PsHelper {
         processes: usage.processes,
         rss_bytes: usage.rss_bytes,
         strays: info.as_ref().map_or(0, |info| u64::from(info.strays)),
+        reason,
+        retry_in_ms: retry_in.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
     }
 }

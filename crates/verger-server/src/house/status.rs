@@ -60,6 +60,9 @@ impl House {
             return replier.refuse(&RpcError::thread_not_found(thread));
         }
         let config = self.shared.config();
+        let now = self.shared.clock.now();
+        let has_failed =
+            |name: &ServerName| self.core.troubles(now).any(|t| t.thread == query.thread && t.server == name);
         let asked = |name: &ServerName| query.server.as_deref().is_none_or(|wanted| *name.0 == *wanted);
         let beyond = |name: &ServerName| query.after.as_deref().is_none_or(|after| *name.0 > *after);
         let mut servers =
@@ -70,6 +73,9 @@ impl House {
                 _ if !definition.enabled => McpServerConnectionStatus::Disabled,
                 Some((HelperState::Ready, _)) => McpServerConnectionStatus::Connected,
                 Some((HelperState::Queued | HelperState::Starting, _)) => McpServerConnectionStatus::Starting,
+                Some((HelperState::Stopping | HelperState::Stuck, _)) | None if has_failed(name) => {
+                    McpServerConnectionStatus::Failed
+                }
                 Some((HelperState::Stopping | HelperState::Stuck, _)) | None => {
                     McpServerConnectionStatus::NotStarted
                 }

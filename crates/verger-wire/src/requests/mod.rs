@@ -3,6 +3,7 @@
 mod absent;
 mod account;
 mod experimental;
+mod helper;
 mod initialize;
 mod mcp;
 mod providers;
@@ -19,6 +20,7 @@ use ts_rs::TS;
 
 pub use absent::*;
 pub use account::*;
+pub use helper::*;
 pub use initialize::*;
 pub use mcp::*;
 pub use providers::*;
@@ -104,6 +106,9 @@ requests! {
     "configRequirements/read" => ConfigRequirementsRead(Empty) -> ConfigRequirementsReadResponse,
     /// Shows what runs: the server, its threads and its helpers. Not in Codex.
     "verger/ps" => Ps(Empty) -> PsResponse,
+    /// Ends the helpers of an MCP server after their calls in flight, forgets that it failed, and starts again what ran or
+    /// had failed. The answer comes when the old helpers are proven gone. Not in Codex.
+    "verger/helper/restart" => HelperRestart(HelperRestartParams) -> HelperRestartResponse,
     /// Says for whom a connection is relayed: sent before `initialize` by `verger app-server` when it hands its client on
     /// to the daemon. Clients have no use for it. Not in Codex.
     "verger/relay" => Relay(RelayParams) -> Empty,

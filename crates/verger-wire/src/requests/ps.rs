@@ -13,7 +13,7 @@ pub struct PsResponse {
     pub server: PsServer,
     /// Every loaded thread.
     pub threads: Vec<PsThread>,
-    /// Every helper that is not proven gone.
+    /// Every helper that is not proven gone, and every server that is not started because it failed.
     pub helpers: Vec<PsHelper>,
     /// Open connections, this one included.
     pub connections: u64,
@@ -60,7 +60,7 @@ pub struct PsThread {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PsHelper {
-    /// Its number in this run.
+    /// Its number in this run; of a server that is not started, that of the helper that failed last.
     pub id: u64,
     /// Its server's name in the configuration.
     pub server: String,
@@ -80,6 +80,10 @@ pub struct PsHelper {
     pub rss_bytes: u64,
     /// Processes found alive after a leader of this server had exited.
     pub strays: u64,
+    /// Why the last helper of this server failed in this scope; `null` if none has lately.
+    pub reason: Option<String>,
+    /// Milliseconds until it may be started; `null` unless it is backing off.
+    pub retry_in_ms: Option<u64>,
 }
 
 /// How far a helper is.
@@ -94,6 +98,10 @@ pub enum HelperState {
     Stopping,
     /// Its end could not be proven in time.
     Stuck,
+    /// It failed, and may be started again in `retryInMs`.
+    BackingOff,
+    /// It failed too often, and is started again by `verger/helper/restart` or `config/mcpServer/reload` only.
+    Crashed,
 }
 
 /// What proves that a helper's processes are gone.

@@ -216,7 +216,7 @@ fn of_helpers() -> Vec<Refusal> {
         refusal(
             RpcError::unknown_mcp_server("gti"),
             "The configuration has no MCP server of that name.",
-            To::Only(&["mcpServer/tool/call", "mcpServer/resource/read"]),
+            To::Only(&["mcpServer/tool/call", "mcpServer/resource/read", "verger/helper/restart"]),
         ),
         refusal(
             RpcError::tool_call_failed(
@@ -224,8 +224,9 @@ fn of_helpers() -> Vec<Refusal> {
                 "git_status",
                 "server 'git' went away before it answered: outcome unknown, not sent again",
             ),
-            "The MCP server did not start, died or took too long. The call is never made again by itself. An error that \
-             the server itself answered is passed on unchanged instead.",
+            "The MCP server did not start, died, took too long, or is not started now: it has failed before, or there are \
+             too many. The call is never made again by itself. An error that the server itself answered is passed on \
+             unchanged instead.",
             To::Only(&["mcpServer/tool/call"]),
         ),
         refusal(
@@ -240,7 +241,12 @@ fn of_helpers() -> Vec<Refusal> {
         refusal(
             RpcError::helper_not_proven_gone("git", 4102),
             "A process of an MCP server could not be ended in time: it hangs in the kernel. `verger ps` shows it.",
-            To::Only(&["thread/archive", "thread/delete", "config/mcpServer/reload"]),
+            To::Only(&[
+                "thread/archive",
+                "thread/delete",
+                "config/mcpServer/reload",
+                "verger/helper/restart",
+            ]),
         ),
     ]
 }

@@ -2,9 +2,10 @@
 //! that it holds the machine to after every move: K1-K4, K9 and K11.
 
 use crate::ids::{Generation, ThreadId, Ticket};
-use crate::server::{Answer, Effect, HelperState, News, StopHow};
+use crate::server::{Answer, Effect, HelperState, News, Refusal, StopHow};
 
-use super::world::{Owner, Process, World, server_name};
+use super::failures::PATIENCE;
+use super::world::{Owner, Process, World};
 
 impl World {
     fn answered(&mut self, ticket: Ticket) {
@@ -29,10 +30,9 @@ impl World {
                 self.answered(ticket);
             }
             Effect::Answer { ticket, answer } => {
-                if answer == Answer::Reloaded {
-                    let config = self.reloads[&ticket];
-                    let old = self.alive.values().find(|p| p.server == server_name(0) && p.config < config);
-                    assert_eq!(old, None, "K2: a reload is answered while an old helper lives");
+                if matches!(answer, Answer::Reloaded | Answer::Restarted { .. }) {
+                    let old = self.reloads[&ticket].iter().find(|helper| self.alive.contains_key(helper));
+                    assert_eq!(old, None, "K2: a reload or restart is answered while an old helper lives");
                 }
                 if answer == Answer::Probed {
                     let probe = self.probes.remove(&ticket).expect("a probe is answered once");
@@ -86,6 +86,8 @@ impl World {
                 let owner = self.owner(generation);
                 assert!(!owner.active, "an owner is stopped in the middle of a turn");
                 owner.stopping = true;
+                let thread = owner.thread;
+                self.enter_unloading(thread);
             }
             Effect::Store { thread, generation, ending } => {
                 self.assert_gone(thread, "the store is asked");
@@ -98,20 +100,20 @@ impl World {
                         self.owner(scope.generation);
                     }
                 }
-                assert_eq!(self.shutdowns, 0, "K11: a helper starts after shutdown began");
                 let twin = self.alive.values().find(|p| p.scope.thread == scope.thread && p.server == server);
                 assert_eq!(twin, None, "K11: a second helper of one server in one thread");
-                let config = self.config;
                 let process = Process {
                     scope,
                     server,
-                    config,
-                    ready: false,
+                    started: self.now,
+                    ready: None,
                     lent: 0,
                     idle: None,
+                    renewed: false,
                     dying: false,
                     stuck: false,
                 };
+                self.assert_may_start(&process);
                 self.alive.insert(helper, process);
             }
             Effect::StopHelper { helper, how } => {
@@ -122,13 +124,12 @@ impl World {
                     }
                     None => !self.owners[&process.scope.generation].stopping,
                 };
-                let reloaded = process.config < self.config && process.server == server_name(0);
                 let is_probes = self.probes.values().any(|p| p.scope == Some(process.scope));
                 // Who has it from a later loan is about to call.
                 let idle = how == StopHow::Idle && process.idle == Some(process.lent) && !is_probes;
                 // A helper that ends by itself may be hurried; one that works may not.
                 assert!(
-                    !of_live_scope || reloaded || idle || process.dying,
+                    !of_live_scope || process.renewed || idle || process.dying,
                     "K9: a helper of a live scope is stopped"
                 );
                 process.dying = true;
@@ -141,12 +142,21 @@ impl World {
                         self.answered(ticket);
                     }
                 }
-                if let Ok(helper) = result {
-                    let process = self.alive.get_mut(&helper).expect("a helper that is gone is lent");
-                    assert!(!process.dying, "a helper that ends is lent");
-                    process.lent += 1;
+                match result {
+                    Ok(helper) => {
+                        let process = self.alive.get_mut(&helper).expect("a helper that is gone is lent");
+                        assert!(!process.dying, "a helper that ends is lent");
+                        process.lent += 1;
+                    }
+                    Err(Refusal::Crashed { .. }) => self.assert_crashed(),
+                    Err(Refusal::BackingOff { left, .. }) => assert!(left > PATIENCE, "refused a short wait"),
+                    Err(Refusal::TooManyHelpers { limit }) => {
+                        assert!(self.alive.len() >= limit, "refused below the limit");
+                    }
+                    Err(_) => {}
                 }
             }
+            Effect::HelperCrashed { .. } => self.assert_crashed(),
             Effect::Announce { thread, news } => {
                 self.assert_gone(thread, &format!("{news:?} is announced, it is"));
                 if matches!(news, News::Unloaded | News::Closed) {
@@ -188,5 +198,6 @@ impl World {
                 || self.owners[&loaded.generation].active;
             assert!(kept, "K3: {:?} is loaded without subscriber, turn or grace", loaded.thread);
         }
+        self.check_failures();
     }
 }

@@ -25,6 +25,8 @@ impl ReferenceStateMachine for Histories {
             calm: 20,
             mishaps: 6,
             idles: 6,
+            crash_limit: 3,
+            max_helpers: 4,
         };
         Just(World::with_saved_thread(size)).boxed()
     }
@@ -50,7 +52,7 @@ fn weight(step: Move) -> usize {
         Move::OwnerOpens(_) | Move::OwnerWants(..) | Move::HelperReady(_) => 12,
         Move::Start(..) | Move::Resume(..) | Move::BeginTurn(..) | Move::Connect(_) => 8,
         Move::OwnerEndsTurn(_) | Move::OwnerStops(_) | Move::HelperGone(_) | Move::Unsubscribe(..) => 4,
-        Move::Disconnect(_) | Move::HelperFails(_) | Move::Reload => 2,
+        Move::Disconnect(_) | Move::HelperFails(_) | Move::Reload | Move::Timeout => 2,
         _ => 1,
     }
 }

@@ -1,8 +1,10 @@
 //! Tests of the machine between threads: stories, random histories, and every interleaving of a small world.
 
 mod account;
+mod failures;
 mod histories;
 mod moves;
 mod search;
 mod stories;
+mod supervision;
 mod world;

@@ -23,6 +23,9 @@ pub(super) struct Size {
     pub(super) mishaps: u64,
     /// How often a helper may seem idle, in all.
     pub(super) idles: u64,
+    /// With how many failures a server counts as crashed.
+    pub(super) crash_limit: usize,
+    pub(super) max_helpers: usize,
 }
 
 /// One thing that can happen next.
@@ -40,6 +43,8 @@ pub(super) enum Move {
     BeginTurn(ConnectionId, ThreadId),
     End(ConnectionId, ThreadId, Ending),
     Reload,
+    /// In one thread, or everywhere.
+    Restart(Option<ThreadId>),
     OwnerOpens(Generation),
     OwnerEndsTurn(Generation),
     OwnerWants(Generation, usize),
@@ -99,6 +104,9 @@ impl World {
         if self.requests < self.size.requests {
             moves.push(Move::Reload);
         }
+        if self.requests < self.size.requests && !self.failures.is_empty() {
+            moves.extend([Move::Restart(None), Move::Restart(Some(thread(1)))]);
+        }
         for (&generation, owner) in &self.owners {
             if owner.opened && !owner.gone && self.requests < self.size.requests {
                 moves.extend((0..self.size.servers).map(|s| Move::OwnerWants(generation, s)));
@@ -111,14 +119,17 @@ impl World {
             let living = self.owners.iter().filter(|(_, owner)| !owner.gone);
             moves.extend(living.map(|(&generation, _)| Move::OwnerDies(generation)));
             moves.extend(
-                self.alive.iter().filter(|(_, p)| p.ready && !p.dying).map(|(&h, _)| Move::HelperFails(h)),
+                self.alive
+                    .iter()
+                    .filter(|(_, p)| p.ready.is_some() && !p.dying)
+                    .map(|(&h, _)| Move::HelperFails(h)),
             );
             moves.extend(
                 self.alive.iter().filter(|(_, p)| p.dying && !p.stuck).map(|(&h, _)| Move::HelperStuck(h)),
             );
         }
         if self.idles < self.size.idles {
-            let seem = self.alive.iter().filter(|(_, p)| p.ready && !p.dying && p.idle.is_none());
+            let seem = self.alive.iter().filter(|(_, p)| p.ready.is_some() && !p.dying && p.idle.is_none());
             moves.extend(seem.map(|(&h, _)| Move::HelperSeemsIdle(h)));
         }
         if self.server.poll_timeout().is_some() {
@@ -153,7 +164,7 @@ impl World {
             if process.idle.is_some() {
                 moves.push(Move::HelperIdle(h));
             }
-            match (process.dying, process.ready) {
+            match (process.dying, process.ready.is_some()) {
                 (true, _) => moves.push(Move::HelperGone(h)),
                 (false, false) => moves.extend([Move::HelperReady(h), Move::HelperFails(h)]),
                 (false, true) => {}

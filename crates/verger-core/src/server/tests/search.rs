@@ -42,6 +42,8 @@ const SMALL: Size = Size {
     calm: 0,
     mishaps: 1,
     idles: 0,
+    crash_limit: 2,
+    max_helpers: 2,
 };
 
 #[test]

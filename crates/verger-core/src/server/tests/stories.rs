@@ -10,17 +10,18 @@ use crate::server::{
 use crate::time::Time;
 
 /// A server, a clock, and numbers for requests.
-struct Story {
-    server: Server,
-    now: Time,
+pub(super) struct Story {
+    pub(super) server: Server,
+    pub(super) now: Time,
     tickets: u64,
 }
 
-const A: ConnectionId = ConnectionId(1);
-const B: ConnectionId = ConnectionId(2);
+pub(super) const A: ConnectionId = ConnectionId(1);
+pub(super) const B: ConnectionId = ConnectionId(2);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Story {
-    fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         let mut story = Self { server: Server::new(rules), now: Time(1000), tickets: 0 };
         for connection in [A, B] {
             story.tell(Event::Connected { connection }, &[]);
@@ -30,7 +31,7 @@ impl Story {
 
     /// One event, and what it must lead to.
     #[track_caller]
-    fn tell(&mut self, event: Event, expected: &[&str]) {
+    pub(super) fn tell(&mut self, event: Event, expected: &[&str]) {
         self.server.handle(self.now, event);
         self.expect(expected);
     }
@@ -42,25 +43,25 @@ impl Story {
     }
 
     #[track_caller]
-    fn after(&mut self, time: Duration, expected: &[&str]) {
+    pub(super) fn after(&mut self, time: Duration, expected: &[&str]) {
         self.now = self.now.after(time);
         self.server.handle_timeout(self.now);
         self.expect(expected);
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
     }
 
     #[track_caller]
-    fn resume(&mut self, connection: ConnectionId, observe: bool, expected: &[&str]) {
+    pub(super) fn resume(&mut self, connection: ConnectionId, observe: bool, expected: &[&str]) {
         let ticket = self.ticket();
         self.tell(Event::Resume { ticket, connection, thread: thread(1), observe }, expected);
     }
 
     #[track_caller]
-    fn opened(&mut self, generation: u64, expected: &[&str]) {
+    pub(super) fn opened(&mut self, generation: u64, expected: &[&str]) {
         let generation = Generation(generation);
         self.tell(Event::Opened { thread: thread(1), generation, result: Ok(()) }, expected);
     }
@@ -72,10 +73,13 @@ impl Story {
     }
 
     #[track_caller]
-    fn want(&mut self, generation: u64, expected: &[&str]) {
+    pub(super) fn want(&mut self, generation: u64, expected: &[&str]) {
         let (ticket, generation) = (self.ticket(), Generation(generation));
         let server = ServerName::from("time");
-        self.tell(Event::HelperWanted { thread: thread(1), generation, server, ticket }, expected);
+        self.tell(
+            Event::HelperWanted { thread: thread(1), generation, server, ticket, patience: PATIENCE },
+            expected,
+        );
     }
 
     #[track_caller]
@@ -85,7 +89,7 @@ impl Story {
     }
 
     /// A thread that was saved, opened by A under generation 1, with a helper that runs.
-    fn with_helper(rules: Rules) -> Self {
+    pub(super) fn with_helper(rules: Rules) -> Self {
         let mut story = Self::new(rules);
         story.resume(A, false, &["open 1"]);
         story.opened(1, &["attach 1"]);
@@ -111,6 +115,7 @@ fn line(effect: &Effect) -> String {
         Effect::StopHelper { helper, how } => format!("stop helper {helper} {how:?}"),
         Effect::HelperFor { result: Ok(helper), .. } => format!("helper {helper} for a waiter"),
         Effect::HelperFor { result: Err(refusal), .. } => format!("no helper: {refusal:?}"),
+        Effect::HelperCrashed { helper, .. } => format!("crashed with helper {helper}"),
         Effect::Announce { news, .. } => format!("announce {news:?}"),
         Effect::Finished { stuck } => format!("finished, {} stuck", stuck.len()),
     }
@@ -368,7 +373,10 @@ fn a_thread_that_is_being_put_away_is_neither_labelled_nor_forked() {
 fn a_probe_is_answered_when_its_helper_is_gone() {
     let mut story = Story::new(Rules::default());
     let (ticket, thread, server) = (story.ticket(), thread(9), ServerName::from("time"));
-    story.tell(Event::Probe { ticket, connection: A, thread, server }, &["start helper 1"]);
+    story.tell(
+        Event::Probe { ticket, connection: A, thread, server, patience: PATIENCE },
+        &["start helper 1"],
+    );
     let helper = HelperId(1);
     story.tell(Event::HelperReady { helper }, &["helper 1 for a waiter"]);
     story.tell(Event::ProbeDone { ticket }, &["stop helper 1 Orderly"]);
@@ -379,7 +387,10 @@ fn a_probe_is_answered_when_its_helper_is_gone() {
 fn a_probe_ends_with_its_client() {
     let mut story = Story::new(Rules::default());
     let (ticket, thread, server) = (story.ticket(), thread(9), ServerName::from("time"));
-    story.tell(Event::Probe { ticket, connection: A, thread, server }, &["start helper 1"]);
+    story.tell(
+        Event::Probe { ticket, connection: A, thread, server, patience: PATIENCE },
+        &["start helper 1"],
+    );
     let gone = ["stop helper 1 Orderly", "no helper: Closed"];
     story.tell(Event::Disconnected { connection: A }, &gone);
     story.tell(Event::ProbeDone { ticket }, &["stop helper 1 Orderly"]);

@@ -10,6 +10,7 @@ use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
 use crate::server::{Edit, Ending, Event, OpenError, Origin, Rules, Scope, Server, ServerName, StoreFailure};
 use crate::time::Time;
 
+use super::failures::{Failures, PATIENCE, Place, restarts};
 use super::moves::{Move, Size};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,12 +28,14 @@ pub(super) struct Owner {
 pub(super) struct Process {
     pub(super) scope: Scope,
     pub(super) server: ServerName,
-    pub(super) config: u64,
-    pub(super) ready: bool,
+    pub(super) started: Time,
+    pub(super) ready: Option<Time>,
     /// How often it was lent.
     pub(super) lent: u64,
     /// What its keeper has said of that, if it seemed idle, and the machine has not heard yet.
     pub(super) idle: Option<u64>,
+    /// A reload or a restart wants another in its place.
+    pub(super) renewed: bool,
     pub(super) dying: bool,
     pub(super) stuck: bool,
 }
@@ -73,8 +76,9 @@ pub(super) struct World {
     pub(super) wants: BTreeSet<Ticket>,
     /// Requests that begin no turn.
     pub(super) labels: BTreeSet<Ticket>,
-    pub(super) reloads: BTreeMap<Ticket, u64>,
-    pub(super) config: u64,
+    /// Reloads and restarts, with the helpers whose end each waits for.
+    pub(super) reloads: BTreeMap<Ticket, BTreeSet<HelperId>>,
+    pub(super) failures: BTreeMap<Place, Failures>,
     pub(super) last_ticket: u64,
     pub(super) requests: u64,
     pub(super) mishaps: u64,
@@ -100,7 +104,12 @@ pub(super) fn server_name(n: usize) -> ServerName {
 
 impl World {
     pub(super) fn new(size: Size) -> Self {
-        let rules = Rules { unsaved_grace: Duration::from_millis(60), ..Rules::default() };
+        let rules = Rules {
+            unsaved_grace: Duration::from_millis(60),
+            max_helpers: size.max_helpers,
+            restarts: restarts(size.crash_limit),
+            ..Rules::default()
+        };
         Self {
             size,
             now: Time(1),
@@ -121,7 +130,7 @@ impl World {
             wants: BTreeSet::new(),
             labels: BTreeSet::new(),
             reloads: BTreeMap::new(),
-            config: 0,
+            failures: BTreeMap::new(),
             last_ticket: 0,
             requests: 0,
             mishaps: 0,
@@ -177,7 +186,8 @@ impl World {
                 let thread = thread(1_000 + u128::from(ticket.0));
                 let probe = Probe { thread, scope: None, connection, given: false, done: false };
                 self.probes.insert(ticket, probe);
-                self.handle(Event::Probe { ticket, connection, thread, server: server_name(0) });
+                let (server, patience) = (server_name(0), PATIENCE);
+                self.handle(Event::Probe { ticket, connection, thread, server, patience });
             }
             Move::Unsubscribe(connection, thread) => {
                 self.keepers.remove(&(connection, thread));
@@ -192,12 +202,8 @@ impl World {
                 let ticket = self.ask(Some(connection));
                 self.handle(Event::End { ticket, connection, thread, ending });
             }
-            Move::Reload => {
-                let ticket = self.ask(None);
-                self.config += 1;
-                self.reloads.insert(ticket, self.config);
-                self.handle(Event::Reload { ticket, changed: [server_name(0)].into() });
-            }
+            Move::Reload => self.renew(None),
+            Move::Restart(thread) => self.renew(Some(thread)),
             Move::OwnerOpens(g) => self.owner_opens(g),
             Move::OwnerEndsTurn(generation) => {
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
@@ -213,7 +219,8 @@ impl World {
                 let thread = self.owners[&generation].thread;
                 let ticket = self.ask(None);
                 self.wants.insert(ticket);
-                self.handle(Event::HelperWanted { thread, generation, server: server_name(server), ticket });
+                let (server, patience) = (server_name(server), PATIENCE);
+                self.handle(Event::HelperWanted { thread, generation, server, ticket, patience });
             }
             Move::OwnerStops(generation) => {
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
@@ -236,13 +243,14 @@ impl World {
                 self.handle(Event::ProbeDone { ticket });
             }
             Move::HelperReady(helper) => {
-                self.alive.get_mut(&helper).expect("a move names a live helper").ready = true;
+                self.alive.get_mut(&helper).expect("a move names a live helper").ready = Some(self.now);
                 self.handle(Event::HelperReady { helper });
             }
             Move::HelperFails(helper) => {
+                self.enter_failure(helper);
                 let process = self.alive.get_mut(&helper).expect("a move names a live helper");
                 process.dying = true;
-                let ready = process.ready;
+                let ready = process.ready.is_some();
                 self.mishaps += u64::from(ready);
                 self.handle(match ready {
                     true => Event::HelperExited { helper },
@@ -257,7 +265,7 @@ impl World {
             Move::HelperIdle(helper) => {
                 let process = &self.alive[&helper];
                 let lent = process.idle.expect("a move names a helper that seemed idle");
-                let is_idle = lent == process.lent && process.ready && !process.dying;
+                let is_idle = lent == process.lent && process.ready.is_some() && !process.dying;
                 let is_probes = self.server.is_probe(process.scope);
                 self.handle(Event::HelperIdle { helper, lent });
                 let process = self.alive.get_mut(&helper).expect("its end is not proven yet");
@@ -276,6 +284,7 @@ impl World {
             Move::Stale(thread, generation) => self.stale(thread, generation),
             Move::Timeout => {
                 self.now = self.server.poll_timeout().expect("a move exists only where there is a timeout");
+                self.enter_health();
                 self.server.handle_timeout(self.now);
                 self.carry_out();
             }
@@ -340,11 +349,13 @@ impl World {
             (Some(_), Ending::Delete) => {
                 self.stored.remove(&thread);
                 self.bases.remove(&thread);
+                self.failures.retain(|(of, _), _| *of != Some(thread));
                 Ok(())
             }
             (Some(Kept::Archived), Ending::Archive) => Err(StoreFailure::Archived),
             (Some(Kept::Saved), Ending::Archive) => {
                 self.stored.insert(thread, Kept::Archived);
+                self.failures.retain(|(of, _), _| *of != Some(thread));
                 Ok(())
             }
         };
@@ -369,14 +380,14 @@ impl World {
         self.server = before;
     }
 
-    fn ask(&mut self, connection: Option<ConnectionId>) -> Ticket {
+    pub(super) fn ask(&mut self, connection: Option<ConnectionId>) -> Ticket {
         self.requests += 1;
         self.last_ticket += 1;
         self.pending.insert(Ticket(self.last_ticket), connection);
         Ticket(self.last_ticket)
     }
 
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         self.server.handle(self.now, event);
         self.carry_out();
     }
@@ -402,6 +413,8 @@ impl World {
         assert_eq!(self.alive, BTreeMap::new(), "K1: a process stays");
         assert!(self.server.closing.is_empty(), "a closing never ends: {:?}", self.server.closing);
         assert!(self.server.helpers.is_empty() && self.server.reloads.is_empty());
+        let forgotten = self.server.supervision.records.keys().all(|place| place.thread.is_none());
+        assert!(forgotten, "failures are remembered for ever: {:?}", self.server.supervision);
         let unanswered = self.pending.iter().filter(|(_, c)| c.is_none_or(|c| self.connected.contains(&c)));
         assert_eq!(unanswered.count(), 0, "a request was never answered: {:?}", self.pending);
         assert_eq!(self.finished, self.shutdowns > 0, "shutdown and its report");

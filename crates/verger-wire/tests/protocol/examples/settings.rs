@@ -18,6 +18,7 @@ pub(super) fn exchanges() -> Vec<Exchange> {
         overrides: vec![("model".into(), "\"qwen3-coder\"".into())],
         environment: BTreeMap::from([("OPENAI_API_KEY".into(), None)]),
     };
+    let restart = HelperRestartParams { server: "git".into(), thread_id: Some(THREAD.into()) };
     vec![
         initialize(),
         ask(30, ClientRequest::AccountRead(GetAccountParams { refresh_token: false }), &nobody()),
@@ -33,6 +34,7 @@ pub(super) fn exchanges() -> Vec<Exchange> {
         ),
         ask(34, ClientRequest::McpServerReload(Empty {}), &Empty {}),
         ask(35, ClientRequest::Ps(Empty {}), &ps()),
+        ask(39, ClientRequest::HelperRestart(restart), &HelperRestartResponse { ended: 1, forgiven: 1 }),
         ask(0, ClientRequest::Relay(relay), &Empty {}),
     ]
 }
@@ -135,6 +137,8 @@ fn ps() -> PsResponse {
             processes: 2,
             rss_bytes: 48_300_032,
             strays: 0,
+            reason: None,
+            retry_in_ms: None,
         }],
         connections: 2,
         tasks: 9,
