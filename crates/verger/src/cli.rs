@@ -57,6 +57,9 @@ pub(crate) enum Command {
     AppServer(AppServerArgs),
     /// Show what runs: servers, threads and helpers
     Ps(PsArgs),
+    /// Handle helpers
+    #[command(subcommand)]
+    Helper(HelperCommand),
     /// Write the protocol as JSON Schema and TypeScript
     ///
     /// Files go to DIR/json and DIR/typescript, named as Codex names them. What an earlier run left there is replaced;
@@ -101,6 +104,23 @@ pub(crate) struct PsArgs {
     /// Print JSON, one object for each server
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HelperCommand {
+    /// End an MCP server's helpers and start them again, also where it crashed
+    ///
+    /// Calls in flight may finish first. Earlier failures are forgotten. Returns when the old helpers are proven gone.
+    Restart(RestartArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestartArgs {
+    /// The server's name in the configuration
+    pub(crate) server: String,
+    /// In this thread only
+    #[arg(long, value_name = "ID")]
+    pub(crate) thread: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod cli;
 mod client;
 mod demo;
+mod helper;
 mod lines;
 mod ps;
 mod relay;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Serve(args) => serve::serve(&args, &overrides),
         cli::Command::AppServer(args) => serve::app_server(&args, &overrides),
         cli::Command::Ps(args) => ps::ps(&args),
+        cli::Command::Helper(command) => helper::helper(&command),
         cli::Command::Schema(args) => schema::schema(&args).map_err(Into::into),
         // Its last line is the verdict, on stdout and in any case.
         cli::Command::Demo(args) => return demo::demo(&args),

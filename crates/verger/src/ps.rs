@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use verger_reaper::{LiveRun, live_runs};
 use verger_server::RunFile;
-use verger_wire::requests::PsResponse;
+use verger_wire::requests::{PsHelper, PsResponse};
 
 use crate::cli::PsArgs;
 use crate::lines::Lines;
@@ -93,11 +93,22 @@ pub(crate) fn table(ps: &PsResponse, serving: &RunFile) -> String {
             serde_name(&helper.level),
             if helper.strays > 0 { format!("leaky ({})", helper.strays) } else { String::new() },
             helper.scope.clone(),
+            note(helper),
         ]
     });
-    let heads = ["HELPER", "STATE", "PID", "PROCS", "RSS", "AGE", "LEVEL", "LEAKY", "THREAD"];
+    let heads = ["HELPER", "STATE", "PID", "PROCS", "RSS", "AGE", "LEVEL", "LEAKY", "THREAD", "NOTE"];
     columns(&mut out, heads, helpers.collect());
     out
+}
+
+/// Why it failed last, and when it is tried again.
+fn note(helper: &PsHelper) -> String {
+    let reason = helper
+        .reason
+        .iter()
+        .map(|reason| format!("failed: {}", reason.chars().take(120).collect::<String>()));
+    let retry = helper.retry_in_ms.map(|left| format!("again in {}", duration(left.div_ceil(1000))));
+    retry.into_iter().chain(reason).collect::<Vec<_>>().join("; ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "megabytes with one decimal, for people")]

@@ -29,6 +29,7 @@ mod relay;
 mod restart;
 mod stage;
 mod stdio;
+mod supervision;
 mod sweeps;
 mod switch;
 mod switches;
