@@ -5,6 +5,8 @@
 //! times more conversations there are.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod owner;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, Read, Write};
@@ -191,12 +193,12 @@ fn is_in_order(heard: &[Report]) {
     }
 }
 
-fn converse(file: &Path, rng: &mut Rng) {
+fn converse(file: &Path, with_pidns: bool, rng: &mut Rng) {
     std::fs::remove_file(file)
         .or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })
         .unwrap();
     let mut owner = Owner::new();
-    let start = start(file, rng);
+    let start = start(file, with_pidns, rng);
     // One that announces a cgroup comes with four descriptors, and here none does.
     let is_start = owner.begin(&start, rng) && !start.cgroup;
     // As often as not, one who waits for answers, as an owner that means well does.
@@ -218,7 +220,8 @@ fn converse(file: &Path, rng: &mut Rng) {
     assert!(was_permitted || !file.exists(), "a helper ran without permission");
 }
 
-fn start(file: &Path, rng: &mut Rng) -> Start {
+fn start(file: &Path, with_pidns: bool, rng: &mut Rng) -> Start {
+    let contained = rng.u32(..20);
     let text = |s: &str| CString::new(s).unwrap();
     let script = format!("echo ran > \"$0\"; {}", HELPERS[rng.usize(..HELPERS.len())]);
     let program = if rng.u32(..20) == 0 { "/no/such/program" } else { "/bin/sh" };
@@ -230,7 +233,8 @@ fn start(file: &Path, rng: &mut Rng) -> Start {
         cwd: (rng.u32(..20) == 0).then(|| text("/no/such/folder")),
         graces: Graces { stdin: grace(rng), term: grace(rng), leave: grace(rng) },
         nofile: rng.bool().then_some(256),
-        cgroup: rng.u32(..20) == 0,
+        cgroup: contained == 0,
+        pidns: with_pidns && (1..5).contains(&contained),
     }
 }
 
@@ -238,13 +242,18 @@ fn pidfd(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid.cast_signed()).unwrap(), PidfdFlags::empty()).ok()
 }
 
-/// The process `pid` if it is a child of `parent`: its shim may have reaped it before its owner came to listen, and the
+/// The process `pid` if it is a child of `parent`, or of its init: its shim may have reaped it before its owner came to listen, and the
 /// number may be a stranger's by then.
 fn child(pid: u32, parent: u32) -> Option<OwnedFd> {
     let pidfd = pidfd(pid)?;
+    let above = parent_of(pid)?;
+    (above == parent || parent_of(above) == Some(parent)).then_some(pidfd)
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(") ")?;
-    (after_name.split(' ').nth(1) == Some(parent.to_string().as_str())).then_some(pidfd)
+    after_name.split(' ').nth(1)?.parse().ok()
 }
 
 /// Whoever has exited takes no signal.
@@ -275,9 +284,10 @@ fn random_owners_lose_nothing() {
     let scale = std::env::var("VERGER_TEST_SCALE").map_or(1, |scale| scale.parse::<u64>().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
+    let with_pidns = owner::namespaces_can_be_had(&[]);
     let open_before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     for seed in 0..CONVERSATIONS * scale {
-        let told = std::panic::catch_unwind(|| converse(&file, &mut Rng::with_seed(seed)));
+        let told = std::panic::catch_unwind(|| converse(&file, with_pidns, &mut Rng::with_seed(seed)));
         if let Err(panic) = told {
             eprintln!("seed {seed}");
             std::panic::resume_unwind(panic);
