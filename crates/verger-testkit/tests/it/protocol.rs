@@ -117,6 +117,41 @@ fn initialize_is_refused_where_it_should_be() {
 }
 
 #[test]
+fn a_fault_comes_on_top_of_any_mode_and_spares_the_first() {
+    let guard = LeakGuard::new();
+    let dir = tempfile::tempdir().unwrap();
+    for (fault, status) in [
+        ("hang-in-init", Some(0)),
+        ("reject-init", Some(0)),
+        ("exit-in-init", Some(3)),
+        ("exit-in-call", Some(3)),
+    ] {
+        let file = dir.path().join(fault);
+        let mode = ["wrapper", "--fault", fault, "--once", file.to_str().unwrap()];
+        let mut helper = Helper::start(&mode);
+        assert!(helper.initialize().get("result").is_some(), "{fault}: the first is spared");
+        assert_eq!(helper.call(2, "echo", json!({ "text": "hi" })), "hi", "{fault}");
+        assert_eq!(helper.close(), Some(0), "{fault}");
+        let mut helper = Helper::start(&mode);
+        helper.send(&json!({ "id": 1, "method": "initialize" }));
+        match fault {
+            "hang-in-init" => {
+                assert_eq!(helper.ask(2, "ping", json!({}))["id"], 2, "initialize got no answer")
+            }
+            "reject-init" => assert!(helper.answer().unwrap().get("error").is_some()),
+            "exit-in-init" => assert_eq!(helper.answer(), None),
+            _ => {
+                assert!(helper.answer().unwrap().get("result").is_some());
+                helper.send(&json!({ "id": 2, "method": "tools/call", "params": { "name": "echo" } }));
+                assert_eq!(helper.answer(), None);
+            }
+        }
+        assert_eq!(helper.close(), status, "{fault}");
+    }
+    guard.finish();
+}
+
+#[test]
 fn stdout_and_stderr_are_as_bad_as_promised() {
     let guard = LeakGuard::new();
     let mut helper = Helper::start(&["garbage-stdout"]);
@@ -153,6 +188,14 @@ fn descriptors_and_memory_are_kept() {
     let first = helper.call(2, "fds", json!({})).split(',').count();
     let second = helper.call(3, "fds", json!({})).split(',').count();
     assert!(first > 100 && second == first + 10, "{first} {second}");
+    helper.close();
+    let mut helper = Helper::start(&["leak-fds-steadily"]);
+    helper.initialize();
+    let first = helper.call(2, "fds", json!({})).split(',').count();
+    assert_eq!(helper.call(3, "slow", json!({ "seconds": 1.5 })), "ok");
+    let second = helper.call(4, "fds", json!({})).split(',').count();
+    // Ten a second, and a busy machine is slower.
+    assert!((5..=15).contains(&(second - first)), "{first} {second}");
     helper.close();
     for mode in [["alloc", "20"], ["alloc-unbounded", "30"]] {
         let mut helper = Helper::start(&mode);

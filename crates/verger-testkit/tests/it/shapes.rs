@@ -52,7 +52,13 @@ fn a_stubborn_wrapper_dies_of_term_and_its_server_does_not() {
 #[test]
 fn sessions_and_groups_are_as_documented() {
     let guard = LeakGuard::new().patience(SOON);
-    for (mode, own_session, own_group) in [("grandchild", false, false), ("setsid", true, true)] {
+    let documented = [
+        ("grandchild", false, false),
+        ("orphan", false, false),
+        ("own-group", false, true),
+        ("setsid", true, true),
+    ];
+    for (mode, own_session, own_group) in documented {
         let mut helper = Helper::start(&[mode]);
         helper.initialize();
         let leader = helper.pid();
@@ -66,14 +72,16 @@ fn sessions_and_groups_are_as_documented() {
         assert_eq!(of_relative["pgid"] != of_leader["pgid"], own_group, "{mode}");
     }
     drop(
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left"),
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("four are left"),
     );
 }
 
 #[test]
-fn the_daemon_of_daemon_empty_env_has_no_environment() {
+fn a_daemon_without_environment_has_none() {
     let guard = LeakGuard::new().patience(SOON);
-    for (mode, empty) in [("setsid", false), ("daemon-empty-env", true)] {
+    let bare =
+        ["daemon-empty-env", "daemon-undumpable", "daemon-empty-env-kill-shim"].map(|mode| (mode, true));
+    for (mode, empty) in [("setsid", false), ("daemon-kill-shim", false)].into_iter().chain(bare) {
         let mut helper = Helper::start(&[mode]);
         helper.initialize();
         helper.close();
@@ -82,7 +90,7 @@ fn the_daemon_of_daemon_empty_env_has_no_environment() {
         assert_eq!(environ.is_empty(), empty, "{mode}");
     }
     drop(
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left"),
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("five are left"),
     );
 }
 
@@ -116,7 +124,7 @@ fn many_are_many_and_in_mixed_sessions() {
 #[test]
 fn a_parent_that_is_no_shim_is_not_attacked() {
     let guard = LeakGuard::new().patience(SOON);
-    for mode in ["kill-shim", "stop-shim", "daemon-kill-shim"] {
+    for mode in ["kill-shim", "stop-shim", "daemon-kill-shim", "daemon-empty-env-kill-shim"] {
         let mut helper = Helper::start(&[mode]);
         assert!(
             helper.initialize().get("result").is_some(),
@@ -148,4 +156,68 @@ fn a_parent_that_calls_itself_a_shim_is_killed_and_its_killer_lives_on() {
     assert_eq!(parent.wait().expect("the parent is this test's child").signal(), Some(9));
     assert_eq!(tag.live().len(), 2, "the killer and its companion in another session");
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left");
+}
+
+#[test]
+fn what_must_not_be_dumped_belongs_to_root() {
+    use std::os::unix::fs::MetadataExt;
+    use std::process::Command;
+    if !rustix::process::geteuid().is_root() {
+        // The daemon shows it by hiding its environment even from its own user.
+        let guard = LeakGuard::new().patience(SOON);
+        let mut helper = Helper::start(&["daemon-undumpable"]);
+        helper.initialize();
+        helper.close();
+        let [daemon] = &helper.tag.live()[..] else { panic!("one is left") };
+        std::fs::read(format!("/proc/{}/environ", daemon.pid)).expect_err("it is hidden");
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("one is left");
+        return;
+    }
+    let guard = LeakGuard::new().patience(SOON);
+    for (mode, owner) in [("daemon-empty-env", 65534), ("daemon-undumpable", 0)] {
+        let tag = verger_testkit::RunTag::new();
+        #[expect(clippy::disallowed_methods, reason = "the test is the owner, and LeakGuard checks it")]
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(verger_testkit::bad_helper::path()).args(["--mode", mode, "--tag", tag.as_str()]);
+        let mut leader = command.stdin(std::process::Stdio::piped()).spawn().expect("setpriv is there");
+        drop(leader.stdin.take());
+        assert!(leader.wait().expect("it is this test's child").success());
+        let [daemon] = &tag.live()[..] else { panic!("{mode}: one is left") };
+        let environ = std::fs::metadata(format!("/proc/{}/environ", daemon.pid)).unwrap();
+        assert_eq!(environ.uid(), owner, "{mode}");
+    }
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left");
+}
+
+#[test]
+fn a_chain_of_wrappers_is_three_processes_and_has_an_end() {
+    let guard = LeakGuard::new();
+    let mut helper = Helper::start(&["wrapper-chain"]);
+    helper.initialize();
+    let server: i32 = helper.call(2, "pid", serde_json::json!({})).parse().expect("a pid");
+    let live = helper.tag.live();
+    let parent_of = |pid| live.iter().find(|process| process.pid == pid).expect("it lives").ppid;
+    assert_eq!((live.len(), parent_of(parent_of(server))), (3, helper.pid()), "{live:?}");
+    assert_eq!(helper.close(), Some(0), "an exit goes up the chain");
+    guard.finish();
+}
+
+#[test]
+fn a_storm_is_four_chains_and_each_link_opens_a_session_and_leaves() {
+    const LINKS: usize = 100;
+    let guard = LeakGuard::new();
+    let mut helper = Helper::start(&["forking-storm", &LINKS.to_string()]);
+    helper.initialize();
+    helper.close();
+    let adopted = guard.finish();
+    let lines = helper.log_lines();
+    let born = lines.iter().filter(|line| line["ev"] == "start").count();
+    // The leader, and of each chain its first link and those after it.
+    assert_eq!(born, 1 + 4 * (1 + LINKS));
+    assert_eq!(adopted, 4 * LINKS, "every link came to its subreaper");
+    let sessions: std::collections::BTreeSet<u64> =
+        lines.iter().filter_map(|line| line["sid"].as_u64()).collect();
+    // A link logs the session that it was born in, that of the link before it.
+    assert_eq!(sessions.len(), 1 + 4 * (LINKS - 1));
 }

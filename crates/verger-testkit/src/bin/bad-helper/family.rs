@@ -12,7 +12,7 @@ use std::{
 
 use rustix::{
     io::write,
-    process::{Signal, getpid, kill_process, setsid},
+    process::{DumpableBehavior, Signal, getpid, kill_process, set_dumpable_behavior, setsid},
     stdio::{dup2_stdin, stdin},
 };
 use serde_json::json;
@@ -31,12 +31,20 @@ pub(crate) enum Role {
     DeafSleeper,
     /// Opens a session of its own, then sleeps.
     SessionSleeper,
+    /// Forbids all but root to look at it, then sleeps.
+    UndumpableSleeper,
+    /// Starts a sleeper in its own group, exits.
+    Orphaner,
     /// Opens a session, starts a sleeper in it, exits: the second fork of a daemon.
     Daemoniser,
     /// As `Daemoniser`; the sleeper's environment is empty.
     BareDaemoniser,
+    /// As `BareDaemoniser`, but what it starts is an `UndumpableSleeper`.
+    UndumpableDaemoniser,
     /// As `Daemoniser`, but what it starts is an `Assassin`.
     AssassinDaemoniser,
+    /// As `BareDaemoniser`, but what it starts is an `Assassin`.
+    BareAssassinDaemoniser,
     /// Waits to be adopted by a `verger-shim`, kills it, sleeps.
     Assassin,
     /// Starts a `Link`, exits.
@@ -45,13 +53,17 @@ pub(crate) enum Role {
     Link,
 }
 
-const ROLES: [(&str, Role); 9] = [
+const ROLES: [(&str, Role); 13] = [
     ("sleeper", Role::Sleeper),
     ("deaf-sleeper", Role::DeafSleeper),
     ("session-sleeper", Role::SessionSleeper),
+    ("undumpable-sleeper", Role::UndumpableSleeper),
+    ("orphaner", Role::Orphaner),
     ("daemoniser", Role::Daemoniser),
     ("bare-daemoniser", Role::BareDaemoniser),
+    ("undumpable-daemoniser", Role::UndumpableDaemoniser),
     ("assassin-daemoniser", Role::AssassinDaemoniser),
+    ("bare-assassin-daemoniser", Role::BareAssassinDaemoniser),
     ("assassin", Role::Assassin),
     ("first-link", Role::FirstLink),
     ("link", Role::Link),
@@ -76,7 +88,19 @@ impl Role {
 
     /// True for those whose parent collects them, as the first fork of a daemon does.
     fn exits_at_once(self) -> bool {
-        matches!(self, Self::Daemoniser | Self::BareDaemoniser | Self::AssassinDaemoniser | Self::FirstLink)
+        matches!(self, Self::Orphaner | Self::FirstLink) || self.daemon().is_some()
+    }
+
+    /// What the second fork of a daemon starts, and whether with an empty environment.
+    fn daemon(self) -> Option<(Self, bool)> {
+        Some(match self {
+            Self::Daemoniser => (Self::Sleeper, false),
+            Self::BareDaemoniser => (Self::Sleeper, true),
+            Self::UndumpableDaemoniser => (Self::UndumpableSleeper, true),
+            Self::AssassinDaemoniser => (Self::Assassin, false),
+            Self::BareAssassinDaemoniser => (Self::Assassin, true),
+            _ => return None,
+        })
     }
 }
 
@@ -92,11 +116,20 @@ pub(crate) fn play(role: Role, args: &Args, log: &EventLog) -> ExitCode {
             open_session();
             announce_and_sleep();
         }
-        Role::Daemoniser | Role::BareDaemoniser | Role::AssassinDaemoniser => {
+        Role::UndumpableSleeper => {
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("any process may hide");
+            announce_and_sleep();
+        }
+        Role::Orphaner => drop(start(&mut relative(Role::Sleeper, args, Stdio::inherit()))),
+        Role::Daemoniser
+        | Role::BareDaemoniser
+        | Role::UndumpableDaemoniser
+        | Role::AssassinDaemoniser
+        | Role::BareAssassinDaemoniser => {
             open_session();
-            let next = if role == Role::AssassinDaemoniser { Role::Assassin } else { Role::Sleeper };
+            let (next, bare) = role.daemon().expect("these start one");
             let mut daemon = relative(next, args, Stdio::inherit());
-            if role == Role::BareDaemoniser {
+            if bare {
                 daemon.env_clear();
             }
             drop(start(&mut daemon));
@@ -124,6 +157,7 @@ pub(crate) fn start_relatives(args: &Args) {
     let (mut announcements, announcer) = io::pipe().expect("descriptors are left");
     let count = match args.mode {
         Mode::Many => args.number(200),
+        Mode::ForkingStorm => 4,
         _ => 1,
     };
     for n in 0..count {
@@ -134,7 +168,7 @@ pub(crate) fn start_relatives(args: &Args) {
             // Holds the pipe that its leader answers on.
             command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
         }
-        if args.mode == Mode::Many && n % 4 == 1 {
+        if args.mode == Mode::OwnGroup || args.mode == Mode::Many && n % 4 == 1 {
             command.process_group(0);
         }
         let mut child = start(&mut command);
@@ -150,10 +184,14 @@ pub(crate) fn start_relatives(args: &Args) {
 fn role_of_relative(mode: Mode, n: u64) -> Option<Role> {
     Some(match mode {
         Mode::Grandchild => Role::DeafSleeper,
+        Mode::Orphan => Role::Orphaner,
+        Mode::OwnGroup => Role::Sleeper,
         Mode::Setsid => Role::Daemoniser,
         Mode::DaemonEmptyEnv => Role::BareDaemoniser,
+        Mode::DaemonUndumpable => Role::UndumpableDaemoniser,
         Mode::DaemonKillShim => Role::AssassinDaemoniser,
-        Mode::ForkingChain => Role::FirstLink,
+        Mode::DaemonEmptyEnvKillShim => Role::BareAssassinDaemoniser,
+        Mode::ForkingChain | Mode::ForkingStorm => Role::FirstLink,
         Mode::KillShim => Role::SessionSleeper,
         Mode::Many => match n % 4 {
             0 | 1 => Role::Sleeper,
@@ -166,8 +204,9 @@ fn role_of_relative(mode: Mode, n: u64) -> Option<Role> {
 
 /// Runs a server of `mode` on this process's own stdio, and ends as it ends.
 pub(crate) fn wrap(mode: Mode, args: &Args, log: &EventLog) -> ExitCode {
-    let mut child =
-        again(&Args { mode, parameter: None, ..args.clone() }).spawn().expect("bad-helper can start itself");
+    // In a chain the inner wrapper takes the parameter, and nobody below it: a chain has an end.
+    let parameter = args.parameter.clone().filter(|_| args.mode == Mode::WrapperChain);
+    let mut child = start(&mut again(&Args { mode, parameter, ..args.clone() }));
     let status = child.wait().expect("the child is this process's own");
     log.event("exit", json!({ "child": status.code() }));
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
@@ -186,6 +225,19 @@ pub(crate) fn stop_myself() {
 /// `count` descriptors that the caller may forget to close.
 pub(crate) fn open_descriptors(count: usize) -> Vec<OwnedFd> {
     (0..count).map(|_| File::open("/dev/null").expect("descriptors are left").into()).collect()
+}
+
+/// Ten more every second, until this process may have no more.
+pub(crate) fn leak_descriptors() {
+    // Ends at the limit of open files, or with the process.
+    thread::spawn(|| {
+        let mut leaked = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            leaked.push(file);
+            thread::sleep(Duration::from_millis(100));
+        }
+        sleep();
+    });
 }
 
 fn open_session() {
@@ -230,6 +282,12 @@ fn again(args: &Args) -> Command {
     }
     if let Some(log) = &args.log {
         command.arg("--log").arg(log);
+    }
+    if let Some(fault) = args.fault {
+        command.arg("--fault").arg(fault.name());
+    }
+    if let Some(once) = &args.once {
+        command.arg("--once").arg(once);
     }
     command.args(&args.parameter);
     command

@@ -1,10 +1,12 @@
 //! bad-helper: an MCP server on stdio that misbehaves in one documented way, chosen by `--mode`.
 //!
 //! ```text
-//! bad-helper --mode MODE [PARAMETER] [--tag TAG] [--log FILE]
+//! bad-helper --mode MODE [PARAMETER] [--fault FAULT [--once FILE]] [--tag TAG] [--log FILE]
 //! ```
 //!
-//! The modes are listed in `mode.rs`. `--tag` changes nothing: it is there to be counted, and every process of the
+//! The modes are listed in `mode.rs`, the faults in `fault.rs`: a mode says what its processes do, a fault adds how the
+//! server fails its client. `--once` spares the first server that is asked to initialize, the one that could create
+//! FILE: it accepts once, and fails ever after. `--tag` changes nothing: it is there to be counted, and every process of the
 //! family carries it. `--log` appends one JSON line per event. Whatever a mode starts is up before the server reads its
 //! first request. Nothing here lives longer than five minutes, so that a failed test cannot fill a machine.
 
@@ -13,6 +15,7 @@
 mod args;
 mod event_log;
 mod family;
+mod fault;
 mod mode;
 mod output;
 mod server;
@@ -50,11 +53,13 @@ fn main() -> ExitCode {
     match args.mode {
         Mode::Wrapper => return family::wrap(args.inner_mode(), &args, &log),
         Mode::WrapperStubborn => return family::wrap(Mode::Stubborn, &args, &log),
+        Mode::WrapperChain => return family::wrap(Mode::Wrapper, &args, &log),
         _ => {}
     }
     family::start_relatives(&args);
     match args.mode {
         Mode::StoppedNow => family::stop_myself(),
+        Mode::LeakFdsSteadily => family::leak_descriptors(),
         Mode::KillShim => shim_attack::kill_parent(),
         Mode::StopShim => shim_attack::stop_parent(),
         _ => {}

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::fault::Fault;
+
 macro_rules! modes {
     ($($(#[doc = $doc:literal])+ $name:literal => $variant:ident,)+) => {
         /// What this process does wrong.
@@ -39,12 +41,20 @@ modes! {
     "wrapper" => Wrapper,
     /// As `wrapper`, around a stubborn server; the wrapper itself dies of TERM.
     "wrapper-stubborn" => WrapperStubborn,
+    /// Starts a `wrapper` around a server of mode PARAMETER (polite): a chain of three, as package runners make them.
+    "wrapper-chain" => WrapperChain,
     /// Polite, with a child in its process group that ignores TERM and holds stdout open.
     "grandchild" => Grandchild,
+    /// Polite, with a grandchild in its process group whose own parent has exited.
+    "orphan" => Orphan,
+    /// Polite, with a child alone in a process group of its own.
+    "own-group" => OwnGroup,
     /// Polite, with a daemon: double-forked, own session, nothing of stdio.
     "setsid" => Setsid,
     /// As `setsid`, and the daemon has an empty environment, so that no token can be found in it.
     "daemon-empty-env" => DaemonEmptyEnv,
+    /// As `daemon-empty-env`, and the daemon is not dumpable: most of its `/proc` belongs to root.
+    "daemon-undumpable" => DaemonUndumpable,
     /// Stops itself (SIGSTOP) after the first `tools/list` is answered.
     "stopped" => Stopped,
     /// Stops itself (SIGSTOP) before it serves anything.
@@ -77,12 +87,18 @@ modes! {
     "stop-shim" => StopShim,
     /// Polite, with a daemon that kills the `verger-shim` which adopts it.
     "daemon-kill-shim" => DaemonKillShim,
+    /// As `daemon-kill-shim`, and the daemon has an empty environment.
+    "daemon-empty-env-kill-shim" => DaemonEmptyEnvKillShim,
     /// Polite, with a process that starts its successor in a new session and exits, PARAMETER times (20000).
     "forking-chain" => ForkingChain,
+    /// Polite, with four such chains at once: sessions come and go as fast as the machine can start programs.
+    "forking-storm" => ForkingStorm,
     /// Polite, with PARAMETER (200) sleepers: in its group, in own groups, in own sessions, daemonised.
     "many" => Many,
     /// Opens 100 descriptors at start and 10 more in each tool call, and closes none.
     "leak-fds" => LeakFds,
+    /// Opens ten descriptors a second until it may have no more, and closes none.
+    "leak-fds-steadily" => LeakFdsSteadily,
     /// Holds PARAMETER MiB (64) of touched memory before it serves.
     "alloc" => Alloc,
     /// Serves, and holds 10 MiB more of touched memory every 10 ms, up to PARAMETER MiB (2048).
@@ -93,6 +109,17 @@ impl Mode {
     /// TERM, HUP and INT do nothing to this process.
     pub(crate) fn ignores_signals(self) -> bool {
         matches!(self, Self::Stubborn | Self::KillShim | Self::StopShim)
+    }
+
+    /// How this mode fails its client of itself.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        Some(match self {
+            Self::NeverInit => Fault::HangInInit,
+            Self::RejectInit | Self::RejectReinit => Fault::RejectInit,
+            Self::ExitInInit => Fault::ExitInInit,
+            Self::ExitInCall => Fault::ExitInCall,
+            _ => return None,
+        })
     }
 
     /// The end of stdin does nothing to this process.

@@ -1,7 +1,6 @@
 //! The MCP server: reads requests from stdin, answers them as its mode allows.
 
 use std::{
-    fs::OpenOptions,
     io::{self, BufRead, Write},
     os::fd::OwnedFd,
     process::{self, ExitCode},
@@ -13,13 +12,16 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::Args, event_log::EventLog, family, mode::Mode, output::Output, slow_calls::SlowCalls, tools,
+    args::Args, event_log::EventLog, family, fault::Fault, mode::Mode, output::Output, slow_calls::SlowCalls,
+    tools,
 };
 
 /// One session over stdio.
 #[derive(Debug)]
 pub(crate) struct Server {
     args: Args,
+    /// Since `initialize`.
+    fault: Option<Fault>,
     log: EventLog,
     out: Arc<Output>,
     slow: SlowCalls,
@@ -30,7 +32,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(args: Args, log: EventLog) -> Self {
         let out = Arc::new(Output::new(args.mode));
-        Self { args, log, out, slow: SlowCalls::default(), leaked: Vec::new(), calls: 0 }
+        Self { args, fault: None, log, out, slow: SlowCalls::default(), leaked: Vec::new(), calls: 0 }
     }
 
     /// Serves until stdin ends, or for as long as the mode ignores that.
@@ -91,19 +93,16 @@ impl Server {
         }
     }
 
-    fn initialize(&self, id: &Value, params: &Value) {
-        match self.args.mode {
-            Mode::NeverInit => return,
-            Mode::ExitInInit => self.exit(3),
-            Mode::SlowInit => thread::sleep(Duration::from_millis(self.args.number(5000))),
-            Mode::RejectInit => return self.out.error(id, -32603, "this server is not in the mood"),
-            Mode::RejectReinit => {
-                let file = self.args.parameter.as_deref().expect("reject-reinit takes a file");
-                if OpenOptions::new().write(true).create_new(true).open(file).is_err() {
-                    return self.out.error(id, -32603, "already initialized once");
-                }
-            }
-            _ => {}
+    fn initialize(&mut self, id: &Value, params: &Value) {
+        self.fault = self.args.due_fault();
+        match self.fault {
+            Some(Fault::HangInInit) => return,
+            Some(Fault::ExitInInit) => self.exit(3),
+            Some(Fault::RejectInit) => return self.out.error(id, -32603, "this server is not in the mood"),
+            Some(Fault::ExitInCall) | None => {}
+        }
+        if self.args.mode == Mode::SlowInit {
+            thread::sleep(Duration::from_millis(self.args.number(5000)));
         }
         let version = params["protocolVersion"].as_str().unwrap_or("2025-06-18");
         self.out.result(
@@ -119,8 +118,10 @@ impl Server {
     fn call(&mut self, id: &Value, params: &Value) {
         self.calls += 1;
         self.log.event("call", json!({ "id": id, "tool": params["name"] }));
+        if self.fault == Some(Fault::ExitInCall) {
+            self.exit(3);
+        }
         match self.args.mode {
-            Mode::ExitInCall => self.exit(3),
             Mode::LongLine if self.calls == 1 => self.out.long_line(self.args.number(100)),
             Mode::LongAnswer => {
                 let size = usize::try_from(self.args.number(100) * 1_000_000).expect("megabytes fit a usize");
