@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use crate::gone::Gone;
 use crate::home::Home;
 use crate::link::Link;
+use crate::proc_fs;
 
 /// Longer than any start on any machine that builds this project.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -283,6 +284,12 @@ impl Daemon {
     /// When it is gone.
     pub fn descriptors(&self) -> io::Result<usize> {
         Ok(fs::read_dir(self.proc("fd"))?.count())
+    }
+
+    /// Its direct children at this moment: the shims of its helpers.
+    #[must_use]
+    pub fn children(&self) -> Vec<i32> {
+        proc_fs::children(self.pid())
     }
 
     /// Bytes resident.

@@ -91,6 +91,15 @@ impl Home {
         ServerEntry::new(bad_helper::path().to_str().expect("target folders are UTF-8"), args)
     }
 
+    /// Makes `uid` the owner of everything in it, for a server that runs as another user than the test.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's: it takes root to give things away.
+    pub fn give_to(&self, uid: u32) -> io::Result<()> {
+        give(self.path(), uid)
+    }
+
     /// What the helpers of this home logged, oldest first.
     ///
     /// # Panics
@@ -139,4 +148,13 @@ impl Home {
     fn log(&self) -> PathBuf {
         self.path().join("helpers/events.jsonl")
     }
+}
+
+fn give(path: &Path, uid: u32) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), uid)?;
+        }
+    }
+    std::os::unix::fs::lchown(path, Some(uid), Some(uid))
 }

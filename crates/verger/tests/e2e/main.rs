@@ -21,6 +21,7 @@ mod listener;
 mod lists;
 mod load;
 mod local_answers;
+mod matrix;
 mod order;
 mod pages;
 mod probes;
