@@ -157,8 +157,15 @@ impl Keeper {
         }
     }
 
+    /// The next word of a shim that starts its helper. One that is silent for long may have been stopped by that helper
+    /// before it could say that it runs: it is woken.
     async fn report(&mut self) -> Result<Option<Report>, SpawnError> {
-        self.channel.report().await.map_err(|_| SpawnError::ShimDied)
+        loop {
+            tokio::select! {
+                report = self.channel.report() => return report.map_err(|_| SpawnError::ShimDied),
+                () = sleep_until(Instant::now() + self.limits.shim) => self.wake_shim(),
+            }
+        }
     }
 
     fn register(&mut self, pid: u32) -> io::Result<()> {

@@ -44,7 +44,8 @@ pub struct Options {
     pub start_limit: Duration,
     /// Time from the first possible KILL to the proof, after which a helper is stuck. 10 s by default.
     pub proof_limit: Duration,
-    /// Time from the first possible KILL after which a silent shim is killed. 2 s by default.
+    /// Time from the first possible KILL after which a silent shim is killed, and time after which one that is silent during
+    /// a start is woken. 2 s by default.
     pub shim_limit: Duration,
 }
 

@@ -234,3 +234,31 @@ async fn a_shim_that_was_stopped_is_woken_when_it_is_needed() {
     }
     house.close().await;
 }
+
+/// The helper's own doing as a rule: it runs before its shim has said so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shim_that_is_stopped_while_it_starts_its_helper_is_woken() {
+    let house = House::open(Options { shim_limit: Duration::from_millis(200), ..options() });
+    for level in house.levels() {
+        // No event tells of a new child, and the moment is short: a thread looks without rest. Before its execution the shim
+        // still is this very process, which would wait for it for ever.
+        let is_shim = |pid: u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"verger-shim"))
+        };
+        let stopper = std::thread::spawn(move || {
+            loop {
+                if let Some(&shim) = house::children().iter().find(|&&pid| is_shim(pid)) {
+                    let pidfd = house::pidfd(shim).unwrap();
+                    rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::STOP).unwrap();
+                    return;
+                }
+            }
+        });
+        let helper =
+            house.spawn("good", Some(level)).await.expect("the start goes on, long before its limit");
+        stopper.join().unwrap();
+        helper.custody.stop(Stop::Kill);
+        helper.custody.gone().await.unwrap();
+    }
+    house.close().await;
+}
