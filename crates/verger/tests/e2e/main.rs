@@ -30,6 +30,7 @@ mod relay;
 mod restart;
 mod stage;
 mod stdio;
+mod storms;
 mod supervision;
 mod sweeps;
 mod switch;
