@@ -12,6 +12,8 @@ mod error;
 mod fuzz;
 mod fuzz_log;
 mod house;
+mod leaks;
+mod leaks_page;
 mod peer;
 mod real_servers;
 mod report;
@@ -34,7 +36,7 @@ usage: cargo xtask COMMAND
   fmt [--fix]            is the code formatted? --fix formats it
   lint                   clippy on everything, warnings are errors; cargo-deny where it is installed
   test [STEP]...         everything that CI asks, or only these steps; fetches what it needs into target/
-  soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md
+  soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md, and writes docs/leaks.md
   bench [STEP]... [--peer PATH] [--runs N]
                          how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
   bench reaper [small]   what custody costs against killing plainly; added to docs/bench.md, or for a try printed only

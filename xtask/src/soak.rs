@@ -1,5 +1,5 @@
-//! `soak`: the end-to-end tests that ask about leaks, ten times as long, and an hour of fuzzing; what they measured goes
-//! into docs/soak.md.
+//! `soak`: the end-to-end tests that ask about leaks, ten times as long or in full, and an hour of fuzzing; what they
+//! measured goes into docs/soak.md.
 
 use std::ffi::OsString;
 
@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::fuzz;
 use crate::house::{House, read_if_there};
+use crate::leaks;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, program, read, watch};
 use crate::sanitized;
 use crate::soak_table::add_row;
 
-const RUNS: [LongRun; 8] = [
+const RUNS: [LongRun; 9] = [
     LongRun {
         name: "switches",
         work: Work::Test("switches::many_switches_leave_the_server_where_it_stood"),
@@ -28,6 +29,11 @@ const RUNS: [LongRun; 8] = [
         name: "three-runs",
         work: Work::Test("three_runs::three_runs_on_one_home_lose_and_double_nothing"),
         about: "three servers on one home, two of them on stdio; a write is a turn/start until its answer",
+    },
+    LongRun {
+        name: "leaks",
+        work: Work::Leaks,
+        about: "every misbehaviour at every level, as every user, through every end",
     },
     LongRun {
         name: "fuzz-decode",
@@ -79,6 +85,8 @@ enum Work {
     Fuzz(fuzz::Target),
     /// The shim's random conversations, with a shim that a sanitizer watches.
     Shim,
+    /// The matrix, which has a page of its own.
+    Leaks,
 }
 
 /// The names, for people.
@@ -117,6 +125,7 @@ fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
             let test = "package(verger-shim) & test(=random_owners_lose_nothing)";
             measure(house, run.name, test, "50", &watched)?
         }
+        Work::Leaks => return leaks::leaks(house),
     };
     let mut cells = machine(house)?;
     cells.extend(measured);
@@ -169,7 +178,7 @@ fn plain(figure: &Value) -> String {
 }
 
 /// When and on what: the first columns of every row.
-fn machine(house: &House) -> Result<Vec<(String, String)>, Error> {
+pub(crate) fn machine(house: &House) -> Result<Vec<(String, String)>, Error> {
     let asked: [(&str, &str, &[&str]); 4] = [
         ("date", "date", &["--utc", "+%F"]),
         ("commit", "git", &["describe", "--always", "--dirty"]),
