@@ -78,10 +78,7 @@ async fn in_the_thread(play: &Play) -> Result<(), Failure> {
                 return Err(Failure::other(format!("the call was to time out, and: {why}")));
             }
         }
-        End::HelperCrash => {
-            crash_leader(play);
-            scene.soon_none_left("after the leader had been killed", &seen)?;
-        }
+        End::HelperCrash => crash_leader(play, &seen).await?,
         End::Interrupt => {
             let from = client.mark();
             let turn = begin_turn(client, thread, &format!("CALL mcp__helper slow {slow}")).await;
@@ -94,17 +91,43 @@ async fn in_the_thread(play: &Play) -> Result<(), Failure> {
     play.unsubscribe(&seen).await
 }
 
-/// KILL to the first process of the helper, if it lives.
-fn crash_leader(play: &Play) {
-    let leader = play.scene.home.helper_events("start")[0]["pid"].as_i64().expect("a pid");
-    let leader = i32::try_from(leader).ok().and_then(Pid::from_raw).expect("a pid");
-    let Ok(pidfd) = pidfd_open(leader, PidfdFlags::empty()) else { return };
-    // Looked at once the number is pinned.
-    let is_ours = play.scene.home.tag().live().iter().any(|live| live.pid == leader.as_raw_nonzero().get());
-    if is_ours {
-        // It may have ended by itself since.
-        pidfd_send_signal(&pidfd, Signal::KILL).ok();
+/// KILL to the helper's leader, if it lives, and nothing may be left soon. Where the helper works against its shim and has
+/// not come so far that the server knows its leader, the story is that of an unsubscribe.
+async fn crash_leader(play: &Play, seen: &Gone) -> Result<(), Failure> {
+    match (leader(play).await, play.cell.mode().reach) {
+        (Some(leader), _) => {
+            let pidfd = pidfd_open(leader, PidfdFlags::empty());
+            // Looked at once the number is pinned.
+            let tagged = play.scene.home.tag().live();
+            let is_ours = tagged.iter().any(|live| live.pid == leader.as_raw_nonzero().get());
+            if let Ok(pidfd) = pidfd
+                && is_ours
+            {
+                // It may have ended by itself since.
+                pidfd_send_signal(&pidfd, Signal::KILL).ok();
+            }
+        }
+        // It has ended by itself.
+        (None, Reach::DiesInCall) => {}
+        (None, Reach::Unsure) => return Ok(()),
+        (None, _) => return Err(Failure::other("`verger/ps` names no leader to kill".to_owned())),
     }
+    play.scene.soon_none_left("after the leader had been killed", seen)
+}
+
+/// As the server knows it: in a namespace of its own, a helper knows itself by another number. A helper may run a moment
+/// before the server knows; each look is a round trip in which the server's tasks run.
+async fn leader(play: &Play) -> Option<Pid> {
+    for _ in 0..200 {
+        let ps = play.observer.call("verger/ps", json!({})).await;
+        let mut helpers = ps["helpers"].as_array().expect("a list").iter();
+        let helper =
+            helpers.find(|helper| helper["server"] == "helper" && helper["scope"] == play.thread.as_str());
+        if let Some(pid) = helper.and_then(|helper| helper["pid"].as_i64()) {
+            return Pid::from_raw(i32::try_from(pid).expect("a pid"));
+        }
+    }
+    None
 }
 
 async fn by_request(play: &Play) -> Result<(), Failure> {
