@@ -43,7 +43,18 @@ fn every_two_values_that_can_meet_do_meet() {
         .map(|(_, cell)| *cell)
         .collect();
     let chosen = pairwise(&cells);
-    let of = |cells: &[Cell]| cells.iter().flat_map(pairs).collect::<BTreeSet<_>>();
+    // By their names, so that the choice does not judge itself.
+    let of = |cells: &[Cell]| {
+        let mut pairs = BTreeSet::new();
+        for cell in cells {
+            let name = cell.to_string();
+            let words: Vec<&str> = name.split('/').collect();
+            for (place, word) in words.iter().enumerate() {
+                pairs.extend(words[place + 1..].iter().map(|other| format!("{word}/{other}")));
+            }
+        }
+        pairs
+    };
     assert_eq!(of(&chosen), of(&cells));
     assert!(chosen.iter().all(|cell| cells.contains(cell)));
     assert!(chosen.len() * 4 < cells.len(), "{} of {}", chosen.len(), cells.len());
