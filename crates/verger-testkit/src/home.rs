@@ -91,6 +91,19 @@ impl Home {
         ServerEntry::new(bad_helper::path().to_str().expect("target folders are UTF-8"), args)
     }
 
+    /// A named pipe in the home, open for both ends, so that neither waits for the other.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn pipe(&self, name: &str) -> io::Result<(PathBuf, fs::File)> {
+        let path = self.path().join(name);
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)?;
+        let both = fs::File::options().read(true).write(true).open(&path)?;
+        Ok((path, both))
+    }
+
     /// Makes `uid` the owner of everything in it, for a server that runs as another user than the test.
     ///
     /// # Errors

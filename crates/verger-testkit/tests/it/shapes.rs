@@ -221,3 +221,33 @@ fn a_storm_is_four_chains_and_each_link_opens_a_session_and_leaves() {
     // A link logs the session that it was born in, that of the link before it.
     assert_eq!(sessions.len(), 1 + 4 * (LINKS - 1));
 }
+
+#[test]
+fn an_attack_waits_for_its_word() {
+    use std::{
+        io::Write,
+        os::unix::process::{CommandExt, ExitStatusExt},
+        process::{Command, Stdio},
+    };
+    let guard = LeakGuard::new().patience(SOON);
+    let home = verger_testkit::Home::new().expect("a temporary folder and a port");
+    let (path, mut pipe) = home.pipe("word").expect("a named pipe");
+    #[expect(clippy::disallowed_methods, reason = "the test is the owner, and LeakGuard checks it")]
+    let mut parent = Command::new(verger_testkit::bad_helper::path())
+        .arg0("verger-shim")
+        .args(["--mode", "wrapper", "kill-shim", "--tag", home.tag().as_str(), "--attack-on"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bad-helper starts");
+    let ping = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    writeln!(parent.stdin.as_mut().expect("piped"), "{ping}").expect("it reads");
+    let mut answer = String::new();
+    let mut stdout = std::io::BufReader::new(parent.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut stdout, &mut answer).expect("it answers");
+    assert_eq!(parent.try_wait().expect("it is this test's child"), None, "it serves and attacks nobody yet");
+    pipe.write_all(b"!").expect("a pipe has room");
+    assert_eq!(parent.wait().expect("it is this test's child").signal(), Some(9));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.finish())).expect_err("two are left");
+}

@@ -14,6 +14,8 @@ pub(crate) struct Args {
     pub(crate) fault: Option<Fault>,
     /// Who creates this file is spared the fault.
     pub(crate) once: Option<PathBuf>,
+    /// A named pipe: what attacks the shim waits for a byte in it.
+    pub(crate) attack_on: Option<PathBuf>,
     pub(crate) tag: Option<String>,
     pub(crate) log: Option<PathBuf>,
     /// Set for the processes that this program starts of itself.
@@ -27,6 +29,7 @@ impl Args {
             parameter: None,
             fault: None,
             once: None,
+            attack_on: None,
             tag: None,
             log: None,
             role: None,
@@ -37,6 +40,7 @@ impl Args {
                 "--mode" => args.mode = value()?.parse()?,
                 "--fault" => args.fault = Some(value()?.parse()?),
                 "--once" => args.once = Some(value()?.into()),
+                "--attack-on" => args.attack_on = Some(value()?.into()),
                 "--tag" => args.tag = Some(value()?),
                 "--log" => args.log = Some(value()?.into()),
                 "--role" => args.role = Some(value()?.parse()?),

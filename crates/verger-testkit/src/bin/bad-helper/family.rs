@@ -136,7 +136,9 @@ pub(crate) fn play(role: Role, args: &Args, log: &EventLog) -> ExitCode {
         }
         Role::Assassin => {
             announce();
+            shim_attack::wait_for_word(args);
             shim_attack::kill_adopter();
+            log.event("attacked", json!({}));
             sleep();
         }
         Role::FirstLink => {
@@ -288,6 +290,9 @@ fn again(args: &Args) -> Command {
     }
     if let Some(once) = &args.once {
         command.arg("--once").arg(once);
+    }
+    if let Some(pipe) = &args.attack_on {
+        command.arg("--attack-on").arg(pipe);
     }
     command.args(&args.parameter);
     command

@@ -1,12 +1,13 @@
 //! bad-helper: an MCP server on stdio that misbehaves in one documented way, chosen by `--mode`.
 //!
 //! ```text
-//! bad-helper --mode MODE [PARAMETER] [--fault FAULT [--once FILE]] [--tag TAG] [--log FILE]
+//! bad-helper --mode MODE [PARAMETER] [--fault FAULT [--once FILE]] [--attack-on PIPE] [--tag TAG] [--log FILE]
 //! ```
 //!
 //! The modes are listed in `mode.rs`, the faults in `fault.rs`: a mode says what its processes do, a fault adds how the
 //! server fails its client. `--once` spares the first server that is asked to initialize, the one that could create
-//! FILE: it accepts once, and fails ever after. `--tag` changes nothing: it is there to be counted, and every process of the
+//! FILE: it accepts once, and fails ever after. With `--attack-on` a mode that attacks its shim does so only when a byte
+//! comes through that named pipe. `--tag` changes nothing: it is there to be counted, and every process of the
 //! family carries it. `--log` appends one JSON line per event. Whatever a mode starts is up before the server reads its
 //! first request. Nothing here lives longer than five minutes, so that a failed test cannot fill a machine.
 
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 use args::Args;
 use event_log::EventLog;
 use mode::Mode;
+use rustix::process::Signal;
 use server::Server;
 
 fn main() -> ExitCode {
@@ -60,8 +62,11 @@ fn main() -> ExitCode {
     match args.mode {
         Mode::StoppedNow => family::stop_myself(),
         Mode::LeakFdsSteadily => family::leak_descriptors(),
-        Mode::KillShim => shim_attack::kill_parent(),
-        Mode::StopShim => shim_attack::stop_parent(),
+        Mode::KillShim => {
+            shim_attack::survive_parent();
+            shim_attack::attack_parent(Signal::KILL, &args, &log);
+        }
+        Mode::StopShim => shim_attack::attack_parent(Signal::STOP, &args, &log),
         _ => {}
     }
     Server::new(args, log).run()

@@ -1,6 +1,11 @@
 //! Attacks on the supervisor: SIGKILL or SIGSTOP, to a parent that is a `verger-shim` and to nothing else.
 
-use std::{fs, os::fd::AsFd};
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::fd::AsFd,
+    thread,
+};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -8,16 +13,36 @@ use rustix::{
         Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
     },
 };
+use serde_json::json;
 
-/// Survives its parent and kills it.
-pub(crate) fn kill_parent() {
+use crate::{args::Args, event_log::EventLog};
+
+/// From here on this process outlives its parent. For the main thread: it is the one with the signal.
+pub(crate) fn survive_parent() {
     set_parent_process_death_signal(None).expect("prctl(PR_SET_PDEATHSIG) needs no privilege");
-    signal_parent_shim(Signal::KILL);
 }
 
-/// Stops its parent, so that the parent can do nothing more.
-pub(crate) fn stop_parent() {
-    signal_parent_shim(Signal::STOP);
+/// Sends `signal` to the parent, at once, or beside everything else as soon as the word is given.
+pub(crate) fn attack_parent(signal: Signal, args: &Args, log: &EventLog) {
+    if args.attack_on.is_none() {
+        signal_parent_shim(signal);
+        return;
+    }
+    let (args, log) = (args.clone(), log.clone());
+    // Ends with the attack, or with the process.
+    thread::spawn(move || {
+        wait_for_word(&args);
+        signal_parent_shim(signal);
+        log.event("attacked", json!({}));
+    });
+}
+
+/// Blocks until a byte comes through the named pipe, if there is to be one.
+pub(crate) fn wait_for_word(args: &Args) {
+    if let Some(pipe) = &args.attack_on {
+        let mut pipe = File::open(pipe).expect("the pipe is there");
+        pipe.read_exact(&mut [0]).expect("whoever wants the attack writes a byte");
+    }
 }
 
 /// Waits until this orphan was adopted by a shim, and kills that. Gives up when init adopts it.

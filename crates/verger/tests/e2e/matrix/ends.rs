@@ -1,5 +1,6 @@
 //! The ends, each applied to a helper that is up as far as it goes; what must hold after each is required here.
 
+use std::io::Write;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -205,32 +206,41 @@ async fn until_it_drains(play: &Play) {
     }
 }
 
-/// SIGKILL. Where the helper works against its shim, the server is frozen first, so that nobody but the next server is
-/// left to see to what has lost its shim.
+/// SIGKILL. Where the helper works against its shim, it is up first, and does so while the server is frozen: so nobody but
+/// the next server is left to see to what has lost its shim.
 async fn kill(mut play: Play) -> Result<Note, Failure> {
-    let attack = play.cell.mode().attack;
-    play.bring_up().await;
-    let mut seen = play.helpers();
-    if attack != Attack::None {
-        play.scene.daemon.signal(Signal::STOP);
-        seen = play.helpers();
-        if attack != Attack::Stops {
-            // A shim that the server had seen dead already is not among its children any more.
-            let shims = Gone::watch(play.shims());
-            shims.wait(STUBBORN).map_err(|alive| Failure::other(format!("{alive:?} were to be killed")))?;
-        }
+    if play.cell.mode().attack != Attack::None {
+        return kill_with_shim(play).await;
     }
+    play.bring_up().await;
+    let seen = play.helpers();
     play.scene.daemon.signal(Signal::KILL);
     play.scene.daemon.wait(STUBBORN);
-    if attack == Attack::None {
-        play.scene.soon_none_left("after the server had been killed", &seen)?;
-        play.scene.end()?;
-        return Ok(Note::new());
-    }
-    let note = format!("{} of {} lived when the server was dead", seen.alive().len(), seen.len());
+    play.scene.soon_none_left("after the server had been killed", &seen)?;
+    play.scene.end()?;
+    Ok(Note::new())
+}
+
+async fn kill_with_shim(mut play: Play) -> Result<Note, Failure> {
+    let Play { scene, client, thread, cell, .. } = &mut play;
+    let (pipe, mut word) = scene.home.pipe("attack").expect("the home is writable");
+    let pipe = pipe.to_str().expect("temporary folders are UTF-8");
+    scene.configure(Some(&scene.entry(cell).arg("--attack-on").arg(pipe)));
+    client.call("config/mcpServer/reload", json!({})).await;
+    pid(client, thread, "helper").await;
+    scene.daemon.signal(Signal::STOP);
+    word.write_all(b"!").expect("a pipe has room");
+    scene.home.wait_for_helper_event("attacked", 1);
+    let seen = play.helpers();
+    play.scene.daemon.signal(Signal::KILL);
+    play.scene.daemon.wait(STUBBORN);
+    let note = match seen.alive().len() {
+        0 => "nothing lived when the server was dead",
+        _ => "its tree lived on without server and shim",
+    };
     next_run(&mut play, &seen).await?;
     play.scene.finish()?;
-    Ok(note)
+    Ok(note.to_owned())
 }
 
 /// Starts the next server; before its first reply nothing of the last one's is left.
