@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use verger_testkit::clock::monotonic;
-use verger_testkit::{Daemon, Gone};
+use verger_testkit::{Daemon, Gone, Home};
 
 /// For a shim to appear, and for what appeared to come to rest: far more than either takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -28,13 +28,20 @@ pub(crate) struct Moment {
 ///
 /// No event tells that a process got a child: so this looks, without rest, for the millisecond that it takes. What counts
 /// is not when the server froze but what is found then.
-pub(crate) async fn kill_at_birth(daemon: &Daemon, ask: impl Future<Output = ()>) -> Moment {
+pub(crate) async fn kill_at_birth(daemon: &Daemon, home: &Home, ask: impl Future<Output = ()>) -> Moment {
     let known = daemon.children();
     ask.await;
     let deadline = monotonic() + LIMIT;
+    let mut looks = 0_u64;
     let shim = loop {
         if let Some(shim) = daemon.children().into_iter().find(|child| !known.contains(child)) {
             break shim;
+        }
+        looks += 1;
+        if looks % 500 == 0 && !home.helper_events("start").is_empty() {
+            daemon.signal(Signal::KILL);
+            let name = "too late: the helper had come and gone";
+            return Moment { name, in_time: false, unborn: Gone::watch([]) };
         }
         assert!(monotonic() < deadline, "the server started no shim in {LIMIT:?}");
     };

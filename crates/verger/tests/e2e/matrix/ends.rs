@@ -254,7 +254,7 @@ async fn next_run(play: &mut Play, seen: &Gone) -> Result<(), Failure> {
 
 async fn kill_at_birth(mut play: Play) -> Result<Note, Failure> {
     let call = call(&play.thread, "helper", "pid", json!({}));
-    let moment = birth::kill_at_birth(&play.scene.daemon, async {
+    let moment = birth::kill_at_birth(&play.scene.daemon, &play.scene.home, async {
         play.client.begin("mcpServer/tool/call", call).await.expect("the server serves");
     })
     .await;

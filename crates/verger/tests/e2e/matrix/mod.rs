@@ -144,7 +144,7 @@ async fn the_moment_between_spawn_and_registration_is_hit() {
         let play = Play::set(&cell).await;
         let call = scene::call(&play.thread, "helper", "pid", json!({}));
         let asked = async { drop(play.client.begin("mcpServer/tool/call", call).await) };
-        let moment = birth::kill_at_birth(&play.scene.daemon, asked).await;
+        let moment = birth::kill_at_birth(&play.scene.daemon, &play.scene.home, asked).await;
         moment
             .unborn
             .wait(crate::stage::STUBBORN)
