@@ -236,7 +236,7 @@ async fn kill_with_shim(mut play: Play) -> Result<Note, Failure> {
     play.scene.daemon.wait(STUBBORN);
     let note = match seen.alive().len() {
         0 => "nothing lived when the server was dead",
-        _ => "its tree lived on without server and shim",
+        _ => "something of it lived on without the server",
     };
     next_run(&mut play, &seen).await?;
     play.scene.finish()?;
