@@ -32,8 +32,9 @@ pub struct Options {
     /// The program that becomes a shim when its argv0 is `verger-shim`. This very program if `None`, which then has to
     /// call `verger_shim::main` in the first line of its `main`.
     pub image: Option<PathBuf>,
-    /// That this process has no children of its own: every child that is no shim is an orphan of ours. Without it,
-    /// an orphan that has left its session and wiped its environment cannot be told from the host's own child.
+    /// That this process has no children of its own: every child that is no shim is an orphan of ours. Without it, a child
+    /// of the host's that is younger than a killed shim cannot be told from an orphan that has rid itself of its session,
+    /// its environment and, with privileges, its mark: the helper is stuck until that child has exited.
     pub adopt_all: bool,
     /// The soft RLIMIT_NOFILE that helpers get; the current one if `None`. For hosts that have raised their own.
     pub nofile: Option<u64>,
@@ -282,6 +283,7 @@ impl Shared {
             cwd: spec.cwd.as_deref().map(path).transpose()?,
             graces: spec.graces,
             nofile: self.nofile,
+            mark: Some(self.token.mark()),
             cgroup: false,
             pidns: false,
         })

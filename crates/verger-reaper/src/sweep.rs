@@ -1,9 +1,9 @@
 //! After a crash: everything that dead runs of this home left is killed, and nothing else is touched.
 //!
 //! A run is dead when its lock is free. Its cgroup, if it had one, is killed as a whole, which is proof. Then its shims
-//! get a moment to finish what they began when their lifeline closed. Then whoever still carries the run's token is
-//! killed, with all descendants: a scan, so no proof against a process that wiped its environment and lost its shim. Who
-//! lives in a PID namespace needs no scan: it dies with its init, and that with its shim.
+//! get a moment to finish what they began when their lifeline closed. Then whoever still carries the run's token or
+//! its mark is killed, with all descendants: a scan, so no proof against a process that has lost its shim and, with
+//! privileges, both of these. Who lives in a PID namespace needs no scan: it dies with its init, and that with its shim.
 //!
 //! A live run may have been started by a helper of the dead one. It and everything below it is spared, and the dead
 //! run is kept as long as its cgroup holds a live one.
@@ -210,17 +210,18 @@ impl Remnant<'_> {
     fn kill_pass(&mut self, token: &Token) -> io::Result<Vec<OwnedFd>> {
         let mut dying = Vec::new();
         for (carrier, stat) in process::everyone()? {
-            if stat.zombie || self.spared.contains(&carrier) || !token.is_carried_by(carrier) {
+            // A live run that a helper of this one had started has handed the mark on to its own.
+            let spared = self.spared;
+            let carries = |pid| token.is_carried_by(pid) && !is_below_a_live_run(pid, spared);
+            if stat.zombie || spared.contains(&carrier) || !carries(carrier) {
                 continue;
             }
-            let below = process::descendants(carrier, self.spared);
-            let carries = |pid| token.is_carried_by(pid);
+            let below = process::descendants(carrier, spared);
             dying.extend(self.kill_if(carrier, carries)?);
             for pid in below {
                 // Its ancestor has just been killed, so that the chain may be gone by now; then it is either found by
                 // its own token, or was killed as a child in time, or has become an orphan that nobody can name.
-                let spared = self.spared;
-                let is_below = |pid| process::descends_from(pid, carrier, spared) || token.is_carried_by(pid);
+                let is_below = |pid| process::descends_from(pid, carrier, spared) || carries(pid);
                 dying.extend(self.kill_if(pid, is_below)?);
             }
         }

@@ -1,6 +1,7 @@
-//! The random word that every process of a run carries in its environment, and how to recognize it.
+//! The random word that every process of a run carries in its environment and, cut to a number, in its limits; and how to
+//! recognize it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 
 use crate::ReaperError;
@@ -34,15 +35,27 @@ impl Token {
         &self.0
     }
 
-    /// Whether process `pid` has the token in the environment it was executed with. False for zombies, which have
-    /// none, for processes of other users, and for those that changed their environment on exec.
-    pub(crate) fn is_carried_by(&self, pid: u32) -> bool {
-        let wanted = format!("{TOKEN_VARIABLE}={}", self.0);
-        match read_environ(pid) {
-            Ok(environ) => environ.split(|&b| b == 0).any(|entry| entry == wanted.as_bytes()),
-            Err(_) => false,
-        }
+    /// What helpers are marked with: see [`verger_shim::protocol::Start::mark`]. Large enough that no person has set such a
+    /// limit, and that no other run has the same.
+    pub(crate) fn mark(&self) -> u64 {
+        u64::from_str_radix(&self.0[..15], 16).unwrap_or(0) | 1 << 60
     }
+
+    /// Whether process `pid` is marked, or has the token in the environment it was executed with. False for zombies, which
+    /// have neither; and for those that changed both, which asks for privileges.
+    pub(crate) fn is_carried_by(&self, pid: u32) -> bool {
+        let limits = fs::read(format!("/proc/{pid}/limits")).unwrap_or_default();
+        let wanted = format!("{TOKEN_VARIABLE}={}", self.0);
+        // The environment cannot be read of processes of other users, and of those that do not let themselves be dumped.
+        hard_locks(&limits) == Some(self.mark())
+            || read_environ(pid).is_ok_and(|all| all.split(|&b| b == 0).any(|one| one == wanted.as_bytes()))
+    }
+}
+
+/// The hard limit of "Max file locks", whose columns are: name, soft limit, hard limit, units.
+fn hard_locks(limits: &[u8]) -> Option<u64> {
+    let line = limits.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"Max file locks"))?;
+    std::str::from_utf8(line).ok()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn read_environ(pid: u32) -> io::Result<Vec<u8>> {
@@ -69,5 +82,14 @@ mod tests {
         assert_eq!(Token::parse(&token.as_str()[1..]), None);
         assert_eq!(Token::parse(&"G".repeat(64)), None);
         assert_ne!(Token::random().unwrap(), token);
+        assert_ne!(Token::random().unwrap().mark(), token.mark());
+    }
+
+    #[test]
+    fn a_mark_is_read_where_limits_say_it() {
+        let line = |hard: &str| format!("Max locked memory  8 9 bytes\nMax file locks  7  {hard}  locks\n");
+        assert_eq!(hard_locks(line("1152921504606846977").as_bytes()), Some((1 << 60) + 1));
+        assert_eq!(hard_locks(line("unlimited").as_bytes()), None);
+        assert_eq!(hard_locks(b""), None);
     }
 }

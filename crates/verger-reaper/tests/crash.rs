@@ -101,18 +101,12 @@ fn what_escapes_a_killed_shim_falls_to_the_next_sweep() {
         assert_eq!(report.runs[0].id, daemon.run);
         assert_eq!(report.runs[0].unproven, []);
         let naked = tag.alive();
+        assert_eq!(naked, BTreeMap::new(), "of {left:?}");
         match level {
-            // Whoever wiped its environment and lost its shim is known to its cgroup only: K2 says so.
-            Level::Shim => {
-                assert_eq!(naked.len(), 1, "{naked:?}");
-                assert!(naked.values().all(|line| line.contains(" sit")));
-                naked.keys().for_each(|&pid| kill(pid));
-                tag.wait_gone(Duration::from_secs(2), || guard.reap());
-            }
             // Their inits died with their shims.
-            Level::Pidns => assert_eq!(naked, BTreeMap::new(), "of {left:?}"),
-            Level::Cgroup => {
-                assert_eq!(naked, BTreeMap::new(), "of {left:?}");
+            Level::Pidns => {}
+            // Whoever wiped its environment and lost its shim is known by its cgroup, and by its mark.
+            Level::Shim | Level::Cgroup => {
                 let sits = |pid: &u32| left.get(pid).is_some_and(|line| line.contains(" sit"));
                 let killed = report.runs[0].killed.iter().find(|killed| sits(&killed.pid));
                 let killed = killed.expect("the naked one is reported");
@@ -294,12 +288,7 @@ fn a_shim_killer_and_its_owner_die_together() {
         daemon.kill();
         let run = Run::begin(state.path()).unwrap();
         sweep(state.path(), &run).unwrap();
-        let left = tag.alive();
-        if level != Level::Shim {
-            assert_eq!(left, BTreeMap::new());
-        }
-        left.keys().for_each(|&pid| kill(pid));
-        tag.wait_gone(Duration::from_secs(2), || guard.reap());
+        assert_eq!(tag.alive(), BTreeMap::new(), "{level}");
         run.end().unwrap();
         guard.reap_all();
     }

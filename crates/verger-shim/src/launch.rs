@@ -151,6 +151,11 @@ impl Child<'_> {
             let current = Some(maximum.map_or(soft, |hard| soft.min(hard)));
             setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(|e| (Stage::Fork, e.into()))?;
         }
+        if let Some(mark) = self.start.mark {
+            let limit = Some(mark);
+            // Refused where an owner further up has left a lower one: then this helper has that one's mark.
+            setrlimit(Resource::Locks, Rlimit { current: limit, maximum: limit }).ok();
+        }
         if let Some(cwd) = &self.start.cwd {
             rustix::process::chdir(cwd).map_err(|e| (Stage::Chdir, e.into()))?;
         }

@@ -233,6 +233,7 @@ fn start(file: &Path, with_pidns: bool, rng: &mut Rng) -> Start {
         cwd: (rng.u32(..20) == 0).then(|| text("/no/such/folder")),
         graces: Graces { stdin: grace(rng), term: grace(rng), leave: grace(rng) },
         nofile: rng.bool().then_some(256),
+        mark: rng.bool().then_some(1 << 60),
         cgroup: contained == 0,
         pidns: with_pidns && (1..5).contains(&contained),
     }

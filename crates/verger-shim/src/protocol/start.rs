@@ -41,6 +41,10 @@ pub struct Start {
     pub graces: Graces,
     /// Soft RLIMIT_NOFILE of the helper; left alone if `None`.
     pub nofile: Option<u64>,
+    /// Hard and soft RLIMIT_LOCKS of the helper, a limit that Linux keeps and has not enforced since 2.4: whoever descends
+    /// from the helper inherits it, and no change of environment, session or parent takes it away. An owner may look for
+    /// it in `/proc/PID/limits`. It is no secret: anyone may read it there. Left alone if `None`.
+    pub mark: Option<u64>,
     /// Whether a fourth descriptor follows: the cgroup directory to be born in.
     pub cgroup: bool,
     /// Whether the helper lives in a PID namespace of its own, which excludes a cgroup.
@@ -60,6 +64,8 @@ impl Start {
         }
         out.push(u8::from(self.nofile.is_some()));
         out.extend_from_slice(&self.nofile.unwrap_or(0).to_le_bytes());
+        out.push(u8::from(self.mark.is_some()));
+        out.extend_from_slice(&self.mark.unwrap_or(0).to_le_bytes());
         out.push(u8::from(self.cgroup));
         out.push(u8::from(self.pidns));
         out.push(u8::from(self.cwd.is_some()));
@@ -92,6 +98,7 @@ impl Start {
         let mut grace = || fields.u64().map(Duration::from_micros);
         let graces = Graces { stdin: grace()?, term: grace()?, leave: grace()? };
         let nofile = optional(fields.u8()?, fields.u64()?)?;
+        let mark = optional(fields.u8()?, fields.u64()?)?;
         let cgroup = optional(fields.u8()?, ())?.is_some();
         let pidns = optional(fields.u8()?, ())?.is_some();
         let has_cwd = fields.u8()?;
@@ -103,7 +110,7 @@ impl Start {
         if !program.as_bytes().starts_with(b"/") || argv.is_empty() || cgroup && pidns {
             return Err(ProtocolError::Fields);
         }
-        Ok(Self { program, argv, envp, cwd, graces, nofile, cgroup, pidns })
+        Ok(Self { program, argv, envp, cwd, graces, nofile, mark, cgroup, pidns })
     }
 }
 
@@ -151,6 +158,7 @@ mod tests {
             cwd: Some(text("/")),
             graces: Graces::default(),
             nofile: Some(1024),
+            mark: Some(1 << 50),
             cgroup: true,
             pidns: false,
         }
@@ -158,7 +166,15 @@ mod tests {
 
     #[test]
     fn start_survives_the_way_there() {
-        let bare = Start { cwd: None, nofile: None, cgroup: false, pidns: true, envp: vec![], ..sample() };
+        let bare = Start {
+            cwd: None,
+            nofile: None,
+            mark: None,
+            cgroup: false,
+            pidns: true,
+            envp: vec![],
+            ..sample()
+        };
         for start in [sample(), bare] {
             let frame = start.encode().unwrap();
             let len = u32::from_le_bytes(frame[..PREFIX].try_into().unwrap()) as usize;

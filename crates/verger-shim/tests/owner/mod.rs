@@ -34,6 +34,7 @@ pub(crate) fn start(file: &Path) -> Start {
         cwd: None,
         graces: Graces::default(),
         nofile: None,
+        mark: None,
         cgroup: false,
         pidns: false,
     }

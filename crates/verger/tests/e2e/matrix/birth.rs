@@ -38,7 +38,7 @@ pub(crate) async fn kill_at_birth(daemon: &Daemon, home: &Home, ask: impl Future
             break shim;
         }
         looks += 1;
-        if looks % 500 == 0 && !home.helper_events("start").is_empty() {
+        if looks.is_multiple_of(500) && !home.helper_events("start").is_empty() {
             daemon.signal(Signal::KILL);
             let name = "too late: the helper had come and gone";
             return Moment { name, in_time: false, unborn: Gone::watch([]) };

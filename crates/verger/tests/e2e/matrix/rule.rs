@@ -29,14 +29,6 @@ fn senseless(cell: &Cell) -> Option<&'static str> {
             Some("it misbehaves only after its start; while it hangs there it would be `never-init`")
         }
         (End::HelperCrash, Reach::FailsToStart) => Some("it has ended by itself before it could crash"),
-        (End::Kill | End::Restart, _)
-            if mode.attack == Attack::KillsWithoutToken && cell.level == Level::Shim =>
-        {
-            Some(
-                "whoever wiped its environment and killed its shim together with the server is known to a cgroup \
-                 only: after a crash, level `shim` has the token scan alone (K2)",
-            )
-        }
         _ => None,
     }
 }
