@@ -39,8 +39,6 @@ pub(crate) enum Attack {
     None,
     Stops,
     Kills,
-    /// And the killer carries no token.
-    KillsWithoutToken,
 }
 
 const fn mode(words: &'static [&'static str], reach: Reach) -> Mode {
@@ -89,7 +87,7 @@ pub(crate) static MODES: [Mode; 34] = [
     against(&["stop-shim"], Attack::Stops),
     against(&["kill-shim"], Attack::Kills),
     against(&["daemon-kill-shim"], Attack::Kills),
-    against(&["daemon-empty-env-kill-shim"], Attack::KillsWithoutToken),
+    against(&["daemon-empty-env-kill-shim"], Attack::Kills),
     storm(&["forking-chain"]),
     storm(&["forking-storm"]),
 ];

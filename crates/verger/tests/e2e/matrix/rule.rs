@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cast::{Attack, Cell, End, Level, Reach, User};
+use super::cast::{Cell, End, Level, Reach, User};
 
 /// Why this machine cannot play what a level and a user need; nothing where it can.
 pub(crate) type Machine = BTreeMap<(Level, User), Option<String>>;
