@@ -55,7 +55,7 @@ const fn storm(words: &'static [&'static str]) -> Mode {
 
 /// Every mode that is about ends. Left out are `slow-init`, which is a `never-init` that ends, `reject-reinit`, which the
 /// storms of reconnects are about, and `long-line` and `long-answer` in their full length.
-pub(crate) static MODES: [Mode; 34] = [
+pub(crate) static MODES: [Mode; 35] = [
     mode(&["polite"], Reach::Answers),
     mode(&["ignore-eof"], Reach::Answers),
     mode(&["stubborn"], Reach::Answers),
@@ -78,6 +78,7 @@ pub(crate) static MODES: [Mode; 34] = [
     mode(&["leak-fds"], Reach::Answers),
     mode(&["leak-fds-steadily"], Reach::Answers),
     mode(&["alloc"], Reach::Answers),
+    mode(&["alloc-unbounded", "256"], Reach::Answers),
     mode(&["stopped"], Reach::HangsInCall),
     mode(&["exit-in-call"], Reach::DiesInCall),
     mode(&["never-init"], Reach::HangsInStart),
