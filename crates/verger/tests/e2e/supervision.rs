@@ -306,3 +306,20 @@ async fn the_exit_of_a_helper_is_noticed_by_itself() {
     client.close().await;
     stage.finish();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_over_its_budget_is_shown_with_the_reason_until_it_is_started_again() {
+    let greedy = |home: &Home| home.bad_helper(&["alloc-unbounded"]).key("memory_max", "\"64MiB\"");
+    let stage = Stage::new(with(LONG, greedy));
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    let slow = tool(&thread, "slow", json!({ "seconds": 600 }));
+    let (_, told) = client.refused("mcpServer/tool/call", slow).await;
+    assert!(told.contains("over memory_max = 64 MiB"), "{told}");
+    proven_gone(&client).await;
+    let shown = in_state(&client, "backingOff").await;
+    assert!(shown["reason"].as_str().is_some_and(|reason| reason.contains("over memory_max")), "{shown}");
+    assert_eq!((&shown["pid"], &shown["processes"]), (&Value::Null, &json!(0)), "{shown}");
+    client.close().await;
+    stage.finish();
+}
