@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::runtime::Runtime;
@@ -105,18 +106,28 @@ async fn request(stdin: &mut BufReader<DuplexStream>) -> Value {
     serde_json::from_str(&line).expect("the session writes JSON, a line each")
 }
 
+/// An answer as far as it matters here. What else stands in it is passed over, were it not even text.
+#[derive(Deserialize)]
+struct Answer {
+    id: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<Value>,
+}
+
+/// Tells a result of `null` from none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 /// Every result that a line can be taken to give to request `id`.
 fn answers(line: &[u8], id: u64) -> Vec<Value> {
-    let batch = match serde_json::from_slice::<Value>(line) {
-        Ok(Value::Array(batch)) => batch,
-        Ok(single) => vec![single],
-        Err(_) => Vec::new(),
+    let batch = serde_json::from_slice::<Vec<Answer>>(line)
+        .or_else(|_| serde_json::from_slice(line).map(|single| vec![single]));
+    let is_meant = |answer: &Answer| {
+        let given = answer.id.as_ref();
+        given.and_then(|given| given.as_u64().or_else(|| given.as_str()?.parse().ok())) == Some(id)
     };
-    let is_meant = |message: &Value| {
-        let given = &message["id"];
-        given.as_u64().or_else(|| given.as_str()?.parse().ok()) == Some(id)
-    };
-    batch.into_iter().filter(is_meant).filter_map(|message| message.get("result").cloned()).collect()
+    batch.unwrap_or_default().into_iter().filter(is_meant).filter_map(|answer| answer.result).collect()
 }
 
 #[cfg(test)]
