@@ -23,14 +23,20 @@ fn restart(args: &RestartArgs) -> Result<(), Failure> {
     let asked = serving.map(|(pid, serving)| (pid, ask(&serving, args))).collect::<Vec<_>>();
     if asked.is_empty() {
         let place = home.state.display();
-        return Err(format!("no server runs in {place}, so none of its helpers does").into());
+        return Err(
+            format!("no server runs in {place}, so no helper either; start one with `verger serve`").into()
+        );
     }
     let is_done = asked.iter().any(|(_, answer)| answer.is_ok());
     for (pid, answer) in asked {
         match answer {
             Ok(answer) => println!("{}", told(pid, args, &answer)),
             Err(error) if is_done => eprintln!("server (pid {pid}): {error}"),
-            Err(error) => return Err(format!("server (pid {pid}): {error}").into()),
+            Err(error) => {
+                return Err(
+                    format!("server (pid {pid}): {error}; `verger ps` shows helpers and threads").into()
+                );
+            }
         }
     }
     Ok(())

@@ -90,7 +90,8 @@ pub(crate) fn table(ps: &PsResponse, serving: &RunFile) -> String {
             helper.processes.to_string(),
             format!("{:.1} MB", bytes_as_mb(helper.rss_bytes)),
             duration(helper.uptime_sec),
-            serde_name(&helper.level),
+            // Without a process there is nothing to contain.
+            helper.pid.map_or_else(|| "-".to_owned(), |_| serde_name(&helper.level)),
             if helper.strays > 0 { format!("leaky ({})", helper.strays) } else { String::new() },
             helper.scope.clone(),
             note(helper),

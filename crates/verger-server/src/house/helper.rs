@@ -209,7 +209,7 @@ impl Keeper {
         let (helper, reason) = (self.id, excess.to_string());
         let (figure, limit) = excess.figures();
         tracing::warn!(server = %self.server, thread = %self.scope.thread, figure, limit, "helper killed: {reason}");
-        let message = format!("MCP server '{}' was ended: {reason}", self.server);
+        let message = format!("MCP server '{}': {reason}", self.server);
         self.tell(McpServerStartupState::Failed, Some(message.clone()));
         self.house.tell(Event::HelperFailed { helper, message });
         if let Some(session) = &session {
