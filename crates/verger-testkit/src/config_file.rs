@@ -50,6 +50,13 @@ impl ConfigFile {
         self
     }
 
+    /// Sets a key of the top level, its value in TOML: `.set("compact_prompt", "\"Sum it up.\"")`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        writeln!(self.top, "{key} = {value}").expect("writing to a String cannot fail");
+        self
+    }
+
     /// Adds a whole table, or several, as TOML.
     #[must_use]
     pub fn table(mut self, toml: &str) -> Self {

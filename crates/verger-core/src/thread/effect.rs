@@ -20,6 +20,8 @@ pub enum Effect {
     Append(Vec<Record>),
     /// Tell the thread's subscribers.
     Notify(Notification),
+    /// Tell every connection.
+    Announce(Notification),
     /// Tell every connection what the thread is doing.
     Status(ThreadStatus),
     /// Answer a request with success.
@@ -40,6 +42,13 @@ pub enum Effect {
     CallModel {
         /// The number of the call.
         call: u64,
+    },
+    /// Call the model to sum up the conversation so far.
+    SumUp {
+        /// The number of the call.
+        call: u64,
+        /// How many records at the log's end it is not to cover.
+        behind: u32,
     },
     /// Close the model's stream.
     CancelModel,
@@ -70,4 +79,8 @@ pub enum Reply {
     Turn(Box<Turn>),
     /// `turn/interrupt`: the turn has ended.
     Interrupted,
+    /// `thread/revert`: with the thread as it is now.
+    Reverted,
+    /// What has nothing to say but that it is done.
+    Done,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use verger_wire::types::{McpToolCallResult, TurnError, UserInput};
 
-use crate::ids::{Ticket, TurnId};
+use crate::ids::{Seq, Ticket, TurnId};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,29 @@ pub enum Event {
         item: String,
         /// What came of it; the error is for people and for the model.
         outcome: Result<ToolOutcome, String>,
+    },
+    /// `thread/compact/start`: begins a turn that sums the conversation up.
+    Compact {
+        /// The request to answer.
+        ticket: Ticket,
+        /// The id that the executor chose.
+        turn: TurnId,
+    },
+    /// `thread/revert`: forgets a turn that has ended and everything after it.
+    Revert {
+        /// The request to answer.
+        ticket: Ticket,
+        /// The turn.
+        turn: String,
+        /// The last record before it that counts.
+        upto: Seq,
+    },
+    /// `thread/inject_items`: puts items into the model's history.
+    Inject {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Items of the Responses API, which the executor understands.
+        items: Vec<Value>,
     },
     /// The store could not keep the records of the last `Append`. Effects behind it were not carried out.
     AppendFailed {

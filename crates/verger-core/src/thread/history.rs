@@ -48,9 +48,12 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
             growing.push(Growing { turn: new_turn(turn, at), items: BTreeMap::new() });
             continue;
         }
-        let Some(of) = growing.iter_mut().rfind(|growing| growing.turn.id == record.turn()) else { continue };
+        let known = |growing: &Growing| record.turn() == Some(growing.turn.id.as_str());
+        let Some(place) = growing.iter().rposition(known) else { continue };
+        let of = &mut growing[place];
         match record {
-            Record::TurnStarted { .. } => {}
+            Record::Reverted { .. } => growing.truncate(place),
+            Record::TurnStarted { .. } | Record::Compacted { .. } | Record::Injected { .. } => {}
             Record::ItemStarted { index, item, at, .. } => {
                 of.items.insert(index, (item, ItemTimes { index, started: Some(at), completed: None }));
             }

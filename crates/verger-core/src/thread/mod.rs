@@ -5,10 +5,14 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod compaction;
+mod conversation;
 mod effect;
 mod event;
 mod history;
+mod live;
 mod record;
+mod revert;
 mod turn;
 
 #[cfg(test)]
@@ -19,12 +23,15 @@ use std::collections::VecDeque;
 use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
+pub use conversation::{Conversation, Said};
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
+pub use live::Live;
 pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
 
 use crate::ids::{ThreadId, Ticket, TurnId};
+use compaction::Room;
 use turn::ActiveTurn;
 
 /// The machine of one thread under one owner.
@@ -39,6 +46,9 @@ pub struct Thread {
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
+    room: Room,
+    /// How many records were given to be appended.
+    appended: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -64,6 +74,8 @@ impl Thread {
             tentative: Tentative::default(),
             begins: 0,
             last_call: 0,
+            room: Room::default(),
+            appended: 0,
             effects: VecDeque::new(),
         }
     }
@@ -98,6 +110,9 @@ impl Thread {
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
             Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
+            Event::Compact { ticket, turn } => self.compact(at, ticket, turn),
+            Event::Revert { ticket, turn, upto } => self.revert(at, ticket, turn, upto),
+            Event::Inject { ticket, items } => self.inject(at, ticket, items),
             Event::AppendFailed { message } => self.append_failed(at, &message),
         }
     }
@@ -108,6 +123,9 @@ impl Thread {
     }
 
     fn push(&mut self, effect: Effect) {
+        if let Effect::Append(records) = &effect {
+            self.appended += records.len() as u64;
+        }
         self.effects.push_back(effect);
     }
 
@@ -135,6 +153,7 @@ impl Thread {
             self.tell_item(at, item);
             return;
         }
+        let before = self.appended;
         let mut active = ActiveTurn::new(id, at);
         let reply = Reply::Turn(Box::new(active.bare()));
         let started = active.bare();
@@ -148,7 +167,14 @@ impl Thread {
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
         self.tell_item(at, item);
-        self.call_model();
+        if !self.is_full() {
+            return self.call_model();
+        }
+        // What the user says now is to be answered, not summed up.
+        if let Some(active) = &mut self.turn {
+            active.heard_more();
+        }
+        self.sum_up(at, before);
     }
 
     fn call_model(&mut self) {
@@ -225,7 +251,13 @@ impl Thread {
     fn append_failed(&mut self, at: i64, message: &str) {
         self.effects.clear();
         let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
-        let Some(mut active) = self.turn.take().or(ended) else { return };
+        let Some(mut active) = self.turn.take().or(ended) else {
+            if let Some(ticket) = ticket {
+                let error = RpcError::internal(format!("nothing was changed: {message}"));
+                self.push(Effect::Refuse { ticket, error });
+            }
+            return;
+        };
         let message = format!("the turn could not be saved: {message}");
         if let Some(ticket) = ticket {
             self.push(Effect::Refuse { ticket, error: RpcError::internal(message.clone()) });

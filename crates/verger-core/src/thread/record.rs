@@ -1,9 +1,12 @@
 //! What is kept of a thread: one durable record per change.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use verger_wire::types::{
     McpToolCallError, McpToolCallStatus, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus,
 };
+
+use crate::ids::Seq;
 
 /// One durable change of a thread. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,38 @@ pub enum Record {
         /// When.
         at: i64,
     },
+    /// Turns are forgotten, and everything else that came with and after them.
+    Reverted {
+        /// The first of them.
+        turn: String,
+        /// The last record that still counts.
+        upto: Seq,
+        /// When.
+        at: i64,
+    },
+    /// The conversation was summed up: from here on the model is told the summary in its place. Clients see all of it as
+    /// before.
+    Compacted {
+        /// The turn in which that happened.
+        turn: String,
+        /// How many of the records right before this one the summary does not cover.
+        behind: u32,
+        /// In the model's words.
+        summary: String,
+        /// When.
+        at: i64,
+    },
+    /// A client put something into the model's history. It is no item.
+    Injected {
+        /// The turn that ran then.
+        turn: Option<String>,
+        /// How many items that turn had.
+        index: usize,
+        /// Items of the Responses API.
+        items: Vec<Value>,
+        /// When.
+        at: i64,
+    },
 }
 
 /// What a tool call is told that never had an answer.
@@ -69,6 +104,13 @@ impl Record {
     /// The kind of [`Self::TurnStarted`]: each turn has one, and its records lie between it and the next.
     pub const TURN_STARTED: u8 = 1;
 
+    /// The kind of [`Self::Reverted`]. It and those after it are landmarks of the store.
+    pub const REVERTED: u8 = 16;
+    /// The kind of [`Self::Compacted`].
+    pub const COMPACTED: u8 = 17;
+    /// The kind of [`Self::Injected`].
+    pub const INJECTED: u8 = 18;
+
     /// The number under which the store keeps records of this kind.
     pub fn kind(&self) -> u8 {
         match self {
@@ -76,16 +118,22 @@ impl Record {
             Self::ItemStarted { .. } => 2,
             Self::ItemCompleted { .. } => 3,
             Self::TurnCompleted { .. } => 4,
+            Self::Reverted { .. } => Self::REVERTED,
+            Self::Compacted { .. } => Self::COMPACTED,
+            Self::Injected { .. } => Self::INJECTED,
         }
     }
 
-    /// The turn's id.
-    pub fn turn(&self) -> &str {
+    /// The turn's id, where the record is about one.
+    pub fn turn(&self) -> Option<&str> {
         match self {
             Self::TurnStarted { turn, .. }
             | Self::ItemStarted { turn, .. }
             | Self::ItemCompleted { turn, .. }
-            | Self::TurnCompleted { turn, .. } => turn,
+            | Self::TurnCompleted { turn, .. }
+            | Self::Reverted { turn, .. }
+            | Self::Compacted { turn, .. } => Some(turn),
+            Self::Injected { turn, .. } => turn.as_deref(),
         }
     }
 

@@ -11,6 +11,7 @@ use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
 };
 
+use super::compaction::Summing;
 use super::record::{complete, cut_off, new_turn};
 use super::{Effect, Record, Says, Thread, ToolOutcome};
 use crate::ids::TurnId;
@@ -23,7 +24,9 @@ pub(super) struct ActiveTurn {
     /// What item ids of this turn begin with.
     prefix: String,
     /// The model call under way.
-    call: Option<u64>,
+    pub(super) call: Option<u64>,
+    /// What that call is for, if it is a summary.
+    pub(super) summing: Option<Summing>,
     /// Messages under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
@@ -49,6 +52,7 @@ impl ActiveTurn {
             // The random end of the id: unique within the thread, and short enough to repeat in every delta.
             prefix: format!("{:012x}", id.0.as_u128() & 0xffff_ffff_ffff),
             call: None,
+            summing: None,
             open_texts: Vec::new(),
             open_tools: Vec::new(),
             wanted: Vec::new(),
@@ -93,6 +97,16 @@ impl ActiveTurn {
         self.unheard = false;
     }
 
+    /// A call for a summary: the model does not hear what is said meanwhile, nor what it has not heard yet.
+    pub(super) fn sums(&mut self, call: u64, summing: Summing) {
+        self.call = Some(call);
+        self.summing = Some(summing);
+    }
+
+    pub(super) fn is_unheard(&self) -> bool {
+        self.unheard
+    }
+
     pub(super) fn is_calling(&self) -> bool {
         self.call.is_some()
     }
@@ -101,7 +115,7 @@ impl ActiveTurn {
         !self.open_tools.is_empty()
     }
 
-    fn next_id(&self) -> String {
+    pub(super) fn next_id(&self) -> String {
         format!("{}-{}", self.prefix, self.turn.items.len() + 1)
     }
 
@@ -149,7 +163,9 @@ impl ActiveTurn {
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
         let texts = self.open_texts.drain(..).map(|(_, index)| index);
-        let open: Vec<usize> = texts.chain(self.open_tools.drain(..).map(|(index, _)| index)).collect();
+        let summing = self.summing.take().map(|summing| summing.index);
+        let tools = self.open_tools.drain(..).map(|(index, _)| index);
+        let open: Vec<usize> = texts.chain(tools).chain(summing).collect();
         self.call = None;
         open.into_iter()
             .map(|index| {
@@ -172,6 +188,9 @@ impl ActiveTurn {
 impl Thread {
     pub(super) fn model(&mut self, at: i64, call: u64, says: Says) {
         let Some(active) = self.turn.as_mut().filter(|active| active.call == Some(call)) else { return };
+        if active.summing.is_some() {
+            return self.summary_says(at, says);
+        }
         match says {
             Says::TextStarted { output } => {
                 self.text_started(at, output);
@@ -193,11 +212,7 @@ impl Thread {
             Says::ToolCall { server, tool, arguments } => {
                 active.wanted.push(Wanted { server, tool, arguments })
             }
-            Says::Retrying { error } => {
-                let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
-                let error = ErrorNotification { error, will_retry: true, thread_id, turn_id };
-                self.notify(Notification::Error(error));
-            }
+            Says::Retrying { error } => self.tell_retry(error),
             Says::Completed => {
                 active.call = None;
                 // A message that the model never closed is complete with its call.
@@ -214,6 +229,13 @@ impl Thread {
                 self.end_turn(at, TurnStatus::Failed, Some(error), None);
             }
         }
+    }
+
+    /// Tells that a call of the model failed and is tried again.
+    pub(super) fn tell_retry(&mut self, error: TurnError) {
+        let Some(active) = &self.turn else { return };
+        let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
+        self.notify(Notification::Error(ErrorNotification { error, will_retry: true, thread_id, turn_id }));
     }
 
     /// Starts the tool calls that the model asked for. Not before its answer is complete: one that breaks off half-way
@@ -239,10 +261,11 @@ impl Thread {
     }
 
     /// Asks the model again if it has not heard everything, and ends the turn if it has.
-    fn go_on(&mut self, at: i64) {
+    pub(super) fn go_on(&mut self, at: i64) {
         let Some(active) = &self.turn else { return };
         match () {
             () if active.is_calling() || active.has_open_tools() => {}
+            () if active.unheard && self.is_full() => self.sum_up(at, self.appended),
             () if active.unheard => self.call_model(),
             () => self.end_turn(at, TurnStatus::Completed, None, None),
         }
@@ -315,7 +338,7 @@ impl Thread {
         self.tell_completed(at, &turn_id, item);
     }
 
-    fn tell_started(&mut self, at: i64, item: ThreadItem) {
+    pub(super) fn tell_started(&mut self, at: i64, item: ThreadItem) {
         let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
         let thread_id = self.id.clone();
         let started = ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at };

@@ -25,6 +25,16 @@ pub(super) struct File {
     /// exists and needs neither network nor key. Without it, `offline`.
     #[schemars(example = &"local", extend("x-codex" = true))]
     pub(super) model_provider: Option<String>,
+    /// How many tokens the model can hold: told to clients beside what a thread has spent.
+    #[schemars(example = 128_000, extend("x-codex" = true))]
+    pub(super) model_context_window: Option<u32>,
+    /// After how many tokens in its context the model is asked to sum the conversation up, and from then on told the
+    /// summary instead. Without it, nine tenths of `model_context_window`; without either, only when a client asks.
+    #[schemars(example = 100_000, extend("x-codex" = true))]
+    pub(super) model_auto_compact_token_limit: Option<u32>,
+    /// What the model is told when it is to sum the conversation up, instead of Verger's own words.
+    #[schemars(example = &"Summarize this conversation for whoever goes on with it.", extend("x-codex" = true))]
+    pub(super) compact_prompt: Option<String>,
     /// When a tool call needs somebody's consent, in a thread whose client does not say: `untrusted`, `on-request` or
     /// `never`. Without it, `on-request`: tools that do not call themselves read-only are refused, since this version
     /// cannot ask yet.

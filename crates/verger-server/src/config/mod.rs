@@ -53,6 +53,12 @@ pub struct Config {
     pub model: Option<String>,
     /// The provider of a thread that names none.
     pub model_provider: Option<String>,
+    /// How many tokens the model can hold.
+    pub model_context_window: Option<u32>,
+    /// After how many of them the conversation is summed up.
+    pub model_auto_compact_token_limit: Option<u32>,
+    /// How the model is asked to sum it up.
+    pub compact_prompt: Option<String>,
     /// The approval policy of a thread that names none.
     pub approval_policy: Option<AskForApproval>,
     /// The sandbox of a thread that names none.

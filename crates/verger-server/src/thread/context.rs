@@ -1,12 +1,20 @@
 //! What a model is told: the conversation as turns and items, turned into model input.
 
-use verger_core::thread::OUTCOME_UNKNOWN;
+use verger_core::thread::{Conversation, OUTCOME_UNKNOWN, Said};
 use verger_model::{InputItem, Part, offered_name};
-use verger_wire::types::{McpToolCallItem, ThreadItem, Turn, UserInput};
+use verger_wire::types::{McpToolCallItem, ThreadItem, UserInput};
+
+use super::{compaction, injecting};
 
 /// The conversation in the model's terms, oldest first. A turn that was cut off is part of it: what was said was said.
-pub(super) fn input<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> Vec<InputItem> {
-    turns.into_iter().flat_map(|turn| &turn.items).flat_map(items).collect()
+pub(super) fn input(conversation: Conversation) -> Vec<InputItem> {
+    let Conversation { summary, said } = conversation;
+    let said = said.into_iter().flat_map(|said| match said {
+        Said::Item(item) => items(&item),
+        // It was understood when it was taken; an older version may have understood more.
+        Said::Injected(item) => injecting::understood(&item).into_iter().collect(),
+    });
+    summary.as_deref().map(compaction::told).into_iter().chain(said).collect()
 }
 
 fn items(item: &ThreadItem) -> Vec<InputItem> {
@@ -28,7 +36,11 @@ fn items(item: &ThreadItem) -> Vec<InputItem> {
             ]
         }
         // Reasoning is not sent back: without the provider's sealed copy it would be taken for the model's words.
-        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) | ThreadItem::DynamicToolCall(_) => Vec::new(),
+        // The summary is told where it stands, not where it was made.
+        ThreadItem::Reasoning(_)
+        | ThreadItem::Plan(_)
+        | ThreadItem::DynamicToolCall(_)
+        | ThreadItem::ContextCompaction(_) => Vec::new(),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Where a thread's records are: in the store, or for an ephemeral thread in memory.
 
+use std::sync::Arc;
+
 use verger_core::ids::{Generation, Seq, ThreadId};
-use verger_core::thread::Record;
+use verger_core::thread::{Conversation, Live, Record};
 use verger_store::{Append, ChangeError, Labels, Store, ThreadPatch};
 
-use super::walk::Walk;
+use super::walk::{Walk, WalkError};
 use crate::meta::Meta;
 
 /// One thread's log under its current owner.
@@ -12,6 +14,10 @@ use crate::meta::Meta;
 pub(super) struct Log {
     place: Place,
     head: Seq,
+    /// What of it counts. In memory nothing else is there.
+    live: Arc<Live>,
+    /// What the model is told begins behind this record.
+    told_after: Seq,
 }
 
 #[derive(Debug)]
@@ -21,13 +27,28 @@ enum Place {
 }
 
 impl Log {
-    pub(super) fn stored(store: Store, thread: ThreadId, generation: Generation, head: Seq) -> Self {
-        Self { place: Place::Stored { store, thread, generation }, head }
+    /// That of a thread which begins.
+    pub(super) fn stored(store: Store, thread: ThreadId, generation: Generation) -> Self {
+        let place = Place::Stored { store, thread, generation };
+        Self { place, head: Seq(0), live: Arc::default(), told_after: Seq(0) }
+    }
+
+    /// That of a thread which goes on.
+    pub(super) async fn reopened(
+        store: Store,
+        thread: ThreadId,
+        generation: Generation,
+        head: Seq,
+    ) -> Result<Self, WalkError> {
+        let walk = Walk::open(store.clone(), thread, head).await?;
+        let told_after = told_after(&walk).await?;
+        let live = Arc::clone(&walk.live);
+        Ok(Self { place: Place::Stored { store, thread, generation }, head, live, told_after })
     }
 
     pub(super) fn in_memory(records: Vec<Record>) -> Self {
-        let head = Seq(u32::try_from(records.len()).unwrap_or(u32::MAX));
-        Self { place: Place::Memory(records), head }
+        let (head, told_after) = (place(records.len()), told_after_in(&records));
+        Self { place: Place::Memory(records), head, live: Arc::default(), told_after }
     }
 
     /// The last record's number.
@@ -44,8 +65,13 @@ impl Log {
     pub(super) async fn append(&mut self, records: Vec<Record>, meta: &Meta) -> Result<(), String> {
         match &mut self.place {
             Place::Memory(kept) => {
-                self.head.0 += u32::try_from(records.len()).unwrap_or(u32::MAX);
-                kept.extend(records);
+                for record in records {
+                    match record {
+                        Record::Reverted { upto, .. } => kept.truncate(upto.0 as usize),
+                        record => kept.push(record),
+                    }
+                }
+                (self.head, self.told_after) = (place(kept.len()), told_after_in(kept));
                 Ok(())
             }
             Place::Stored { store, thread, generation } => {
@@ -59,12 +85,13 @@ impl Log {
                         cwd: Some(meta.cwd.clone()),
                         model: Some(meta.model.clone()),
                         model_provider: Some(meta.model_provider.clone()),
-                        preview: None,
+                        // A thread may begin without a message, and its first one be forgotten.
+                        preview: Some(meta.preview.clone()),
                         settings: Some(meta.settings_json()),
                     },
                 };
-                let records = records.iter();
-                let records = records
+                let encoded = records.iter();
+                let encoded = encoded
                     .map(|record| verger_store::Record { kind: record.kind(), body: record.encode() })
                     .collect();
                 let append = Append {
@@ -73,11 +100,43 @@ impl Log {
                     after: self.head,
                     create,
                     patch,
-                    records,
+                    records: encoded,
                 };
+                let before = self.head;
                 self.head = store.append(append).await.map_err(|error| error.to_string())?;
+                self.look_back(before, &records).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Notes what the records behind `before` say of those before them.
+    async fn look_back(&mut self, before: Seq, records: &[Record]) {
+        for (seq, record) in (before.0 + 1..).map(Seq).zip(records) {
+            match record {
+                Record::Compacted { .. } => self.told_after = covered(seq, record),
+                Record::Reverted { upto, .. } => {
+                    Arc::make_mut(&mut self.live).forget(*upto, seq);
+                    let Some(walk) = self.walk() else { continue };
+                    self.told_after = told_after(&walk).await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the last summary was not looked for; all is read from now on");
+                        Seq(0)
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the model is told: all but the last `behind` records, from the last summary on. The error is for people.
+    pub(super) async fn conversation(&self, behind: u32) -> Result<Conversation, String> {
+        let (after, upto) = (self.told_after, Seq(self.head.0.saturating_sub(behind)));
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => {
+                Ok(Conversation::of(kept[after.0.min(upto.0) as usize..upto.0 as usize].iter().cloned()))
+            }
+            (_, Some(walk)) => walk.conversation(after, upto).await.map_err(|error| error.to_string()),
+            (_, None) => Ok(Conversation::default()),
         }
     }
 
@@ -93,7 +152,8 @@ impl Log {
     pub(super) fn walk(&self) -> Option<Walk> {
         match &self.place {
             Place::Stored { store, thread, .. } if !self.is_empty() => {
-                Some(Walk { store: store.clone(), thread: *thread, head: self.head })
+                let live = Arc::clone(&self.live);
+                Some(Walk { store: store.clone(), thread: *thread, head: self.head, live })
             }
             _ => None,
         }
@@ -119,6 +179,30 @@ impl Log {
             tracing::warn!(%thread, %error, "the thread's claim was not released");
         }
     }
+}
+
+/// The last record that a model need not be told: what comes before the last summary, and is covered by it.
+async fn told_after(walk: &Walk) -> Result<Seq, WalkError> {
+    let last = walk.last(Record::COMPACTED).await?;
+    Ok(last.map_or(Seq(0), |(seq, record)| covered(seq, &record)))
+}
+
+fn told_after_in(records: &[Record]) -> Seq {
+    let last = records.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
+    last.map_or(Seq(0), |last| covered(place(last + 1), &records[last]))
+}
+
+/// The last record that the summary at `seq` covers.
+fn covered(seq: Seq, summary: &Record) -> Seq {
+    match summary {
+        Record::Compacted { behind, .. } => Seq(seq.0.saturating_sub(behind + 1)),
+        _ => Seq(0),
+    }
+}
+
+/// The number of the last of so many records.
+fn place(count: usize) -> Seq {
+    Seq(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// A log as it was at some moment.

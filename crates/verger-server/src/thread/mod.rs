@@ -5,14 +5,19 @@
 //! model's stream is pulled, so that a thread that is busy slows its own model and nobody else.
 
 mod attach;
+mod compaction;
 mod context;
 mod cursor;
 mod forking;
+mod injecting;
 mod log;
+#[cfg(test)]
+mod long_tests;
 mod message;
 mod model_call;
 mod owner;
 mod pages;
+mod reverting;
 mod tools;
 mod turns;
 mod walk;
@@ -22,4 +27,4 @@ pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};
 pub(crate) use pages::{PageQuery, Picture, TurnsQuery};
 pub(crate) use tools::{Caller, read_resource};
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Walk, WalkError};

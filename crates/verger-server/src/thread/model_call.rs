@@ -4,9 +4,7 @@ use std::pin::Pin;
 
 use futures_util::{FutureExt, Stream, StreamExt};
 use verger_core::thread::Says;
-use verger_model::{
-    InputItem, ModelError, ModelEvent, ModelRequest, ProviderConfig, ToolSpec, WireApi, resolve,
-};
+use verger_model::{ModelError, ModelEvent, ModelRequest, ProviderConfig, ToolSpec, WireApi, resolve};
 use verger_wire::types::{CodexErrorInfo, TurnError};
 
 use super::tools::Caller;
@@ -14,23 +12,29 @@ use super::tools::Caller;
 /// What the model says, in order. Dropping it closes the connection to the provider.
 pub(super) type Saying = Pin<Box<dyn Stream<Item = Says> + Send>>;
 
-/// Calls `provider`. Nothing happens before the first poll.
-pub(super) fn call(
-    caller: Caller,
-    provider: ProviderConfig,
-    model: String,
-    instructions: String,
-    input: Vec<InputItem>,
-) -> Saying {
+/// Calls `provider`, with the thread's tools on offer. Nothing happens before the first poll.
+pub(super) fn call(caller: Caller, provider: ProviderConfig, request: ModelRequest) -> Saying {
     let begin = async move {
         let offline = provider.wire_api == WireApi::Offline;
         let tools = if offline { Vec::new() } else { caller.offered().await };
-        let request =
-            ModelRequest { model, instructions, input, tools: tools.clone(), ..ModelRequest::default() };
-        let said = caller.shared.models.stream(&provider, request);
-        said.filter_map(move |event| std::future::ready(says(event, &tools)))
+        ask(&caller, &provider, ModelRequest { tools, ..request })
     };
     Box::pin(begin.flatten_stream())
+}
+
+/// Calls `provider` without tools.
+pub(super) fn plain(caller: &Caller, provider: &ProviderConfig, request: ModelRequest) -> Saying {
+    Box::pin(ask(caller, provider, request))
+}
+
+fn ask(
+    caller: &Caller,
+    provider: &ProviderConfig,
+    request: ModelRequest,
+) -> impl Stream<Item = Says> + Send + 'static + use<> {
+    let tools = request.tools.clone();
+    let said = caller.shared.models.stream(provider, request);
+    said.filter_map(move |event| std::future::ready(says(event, &tools)))
 }
 
 /// A call that fails before it is made.

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{Seq, SubscriptionId, Ticket};
+use verger_core::ids::{SubscriptionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Says, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
 use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
-use super::forking::{Forking, Seed, unclaimed};
+use super::forking::{Forking, Seed, failed, unclaimed};
 use super::log::Log;
 use super::message::ToThread;
 use super::model_call::{self, Saying};
@@ -41,6 +41,9 @@ pub(super) enum Asker {
     Start(Replier),
     Steer(Replier),
     Interrupt(Replier),
+    Revert(Replier),
+    /// Whose answer says nothing but that it is done.
+    Plain(Replier),
 }
 
 /// What the owner knows. Its parts have one owner each: this task.
@@ -72,6 +75,7 @@ pub(crate) async fn run(caller: Caller, origin: Origin, mut inbox: mpsc::Unbound
     if is_fork && !owner.log.is_empty() {
         owner.materialized();
     }
+    owner.measure_room();
     owner.start_eager();
     owner.serve(&mut inbox).await;
     owner.end().await;
@@ -88,10 +92,11 @@ impl Owner {
         let comes_back = matches!(origin, Origin::Saved);
         let (meta, log) = match origin {
             Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory(Vec::new())),
-            Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation, Seq(0))),
+            Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation)),
             Origin::Saved => {
                 let row = store.claim(thread, generation).await.map_err(unclaimed)?;
-                (Meta::from_row(&row), Log::stored(store, thread, generation, row.head))
+                let log = Log::reopened(store, thread, generation, row.head).await.map_err(failed)?;
+                (Meta::from_row(&row), log)
             }
             Origin::Forked(forking) => forking.begin(store, thread, generation).await?,
         };
@@ -167,7 +172,10 @@ impl Owner {
             // A fork that was given up meanwhile needs no answer.
             ToThread::Seed(answer) => drop(answer.send(self.seed())),
             ToThread::Notify(notification) => self.notify(&notification),
-            ToThread::ConfigChanged => self.start_eager(),
+            ToThread::ConfigChanged => {
+                self.measure_room();
+                self.start_eager();
+            }
             ToThread::Stop => {}
         }
     }
@@ -226,6 +234,9 @@ impl Owner {
             }
             OwnerRequest::Read { include_turns } => self.read(replier, include_turns),
             OwnerRequest::Page(query) => self.page(replier, query),
+            OwnerRequest::Revert { before } => self.revert(ticket, replier, before).await,
+            OwnerRequest::Compact => self.compact(ticket, replier).await,
+            OwnerRequest::Inject { items } => self.inject(ticket, replier, items).await,
             OwnerRequest::Label(label) => self.label(replier, &label).await,
         }
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use verger_core::ids::{Ticket, TurnId};
 use verger_core::server;
 use verger_core::thread::{Effect, Event, Reply};
-use verger_model::WireApi;
+use verger_model::{ModelRequest, ProviderConfig, WireApi};
 use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteerResponse};
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
@@ -88,6 +88,7 @@ impl Owner {
                 }
             }
             Effect::Notify(notification) => self.notify(&notification),
+            Effect::Announce(notification) => self.caller.shared.announce(&notification),
             Effect::Status(status) => self.tell_status(status),
             Effect::Reply { ticket, reply } => match (self.tickets.remove(&ticket), reply) {
                 (Some(Asker::Start(replier)), Reply::Turn(turn)) => {
@@ -96,20 +97,28 @@ impl Owner {
                 (Some(Asker::Steer(replier)), Reply::Turn(turn)) => {
                     replier.ok(&TurnSteerResponse { turn_id: turn.id });
                 }
-                (Some(Asker::Interrupt(replier)), Reply::Interrupted) => replier.ok(&Empty {}),
+                (Some(Asker::Interrupt(replier)), Reply::Interrupted)
+                | (Some(Asker::Plain(replier)), Reply::Done) => replier.ok(&Empty {}),
+                (Some(Asker::Revert(replier)), Reply::Reverted) => self.reverted(replier).await,
                 // An answer of another kind than the question: dropping the replier says that it failed.
                 (asker, reply) => {
                     tracing::error!(answered = asker.is_some(), ?reply, "an answer fits no question")
                 }
             },
             Effect::Refuse { ticket, error } => {
-                if let Some(Asker::Start(replier) | Asker::Steer(replier) | Asker::Interrupt(replier)) =
-                    self.tickets.remove(&ticket)
+                if let Some(
+                    Asker::Start(replier)
+                    | Asker::Steer(replier)
+                    | Asker::Interrupt(replier)
+                    | Asker::Revert(replier)
+                    | Asker::Plain(replier),
+                ) = self.tickets.remove(&ticket)
                 {
                     replier.refuse(&error);
                 }
             }
             Effect::CallModel { call } => self.call_model(call).await,
+            Effect::SumUp { call, behind } => self.sum_up(call, behind).await,
             Effect::CancelModel => self.saying = None,
             Effect::CallTool { item, server, tool, arguments } => {
                 let caller = self.caller.clone();
@@ -159,27 +168,32 @@ impl Owner {
     }
 
     async fn call_model(&mut self, call: u64) {
-        let config = self.caller.shared.config();
-        let provider = config.model_providers.get(&self.meta.model_provider).cloned();
-        let saying = match (provider, self.turns().await) {
-            (Some(provider), Ok(turns)) => {
-                let input = context::input(&turns);
-                let model = self.meta.model.clone();
-                let settings = &self.meta.settings;
-                let instructions = [&settings.base_instructions, &settings.developer_instructions];
-                let instructions =
-                    instructions.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n\n");
-                model_call::call(self.caller.clone(), provider, model, instructions, input)
+        let saying = match (self.provider(), self.log.conversation(0).await) {
+            (Ok(provider), Ok(conversation)) => {
+                let request = ModelRequest { input: context::input(conversation), ..self.model_request() };
+                model_call::call(self.caller.clone(), provider, request)
             }
-            (None, _) => {
-                let provider = &self.meta.model_provider;
-                model_call::failed(format!(
-                    "no model provider '{provider}' is configured any more; add [model_providers.{provider}] to the config"
-                ))
-            }
-            (_, Err(message)) => model_call::failed(message),
+            (Err(message), _) | (_, Err(message)) => model_call::failed(message),
         };
         self.saying = Some((call, saying));
+    }
+
+    /// The thread's provider. The error is for people.
+    pub(super) fn provider(&self) -> Result<ProviderConfig, String> {
+        let id = &self.meta.model_provider;
+        let provider = self.caller.shared.config().model_providers.get(id).cloned();
+        provider.ok_or_else(|| {
+            format!("no model provider '{id}' is configured any more; add [model_providers.{id}] to the config")
+        })
+    }
+
+    /// What each request of the thread's to its model has in common.
+    pub(super) fn model_request(&self) -> ModelRequest {
+        let settings = &self.meta.settings;
+        let instructions = [&settings.base_instructions, &settings.developer_instructions];
+        let instructions = instructions.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        let (model, instructions) = (self.meta.model.clone(), instructions.join("\n\n"));
+        ModelRequest { model, instructions, ..ModelRequest::default() }
     }
 
     /// Starts the helpers that start with their thread. One that is running already is left alone.
@@ -201,7 +215,7 @@ impl Owner {
 }
 
 /// The beginning of what the user said.
-fn preview(input: &[UserInput]) -> String {
+pub(super) fn preview(input: &[UserInput]) -> String {
     let text = input.iter().find_map(|input| match input {
         UserInput::Text { text, .. } => Some(text.trim()),
         _ => None,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use uuid::Uuid;
 use verger_wire::Notification;
 use verger_wire::types::{ThreadItem, ThreadStatus, Turn, TurnStatus, UserInput};
 
-use crate::ids::{ThreadId, Ticket, TurnId};
-use crate::thread::{Effect, Event, Record, Reply, Says, Thread, turns};
+use crate::ids::{Seq, ThreadId, Ticket, TurnId};
+use crate::thread::{Conversation, Effect, Event, Live, Record, Reply, Says, Thread, turns};
 
 /// A thread with everything around it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Executor {
     pub(super) failed: bool,
     at: i64,
     last_ticket: u64,
+    /// The first turn that is being forgotten.
+    reverting: Option<String>,
 }
 
 impl Executor {
@@ -50,6 +53,7 @@ impl Executor {
             failed: false,
             at: 1_700_000_000_000,
             last_ticket: 0,
+            reverting: None,
         }
     }
 
@@ -69,6 +73,54 @@ impl Executor {
     pub(super) fn interrupt(&mut self) {
         let ticket = self.ticket();
         self.handle(Event::Interrupt { ticket: Some(ticket), turn: None });
+    }
+
+    /// A client asks for a summary.
+    pub(super) fn compact(&mut self) {
+        let ticket = self.ticket();
+        self.begins += 1;
+        let turn = TurnId(Uuid::from_u128(0x1000 + u128::from(self.begins)));
+        self.handle(Event::Compact { ticket, turn });
+    }
+
+    /// A client wants turn number `n` and all after it forgotten.
+    pub(super) fn revert(&mut self, n: usize) {
+        let turn = self.told.keys().nth(n).expect("there are so many").clone();
+        let begins = |record: &Record| matches!(record, Record::TurnStarted { turn: id, .. } if *id == turn);
+        let upto = self.log.iter().position(begins).expect("a turn that was told of is durable");
+        let (ticket, upto) = (self.ticket(), place(upto));
+        self.reverting = Some(turn.clone());
+        self.handle(Event::Revert { ticket, turn, upto });
+        self.reverting = None;
+    }
+
+    /// A client puts a message into the model's history.
+    pub(super) fn inject(&mut self, text: &str) {
+        let ticket = self.ticket();
+        self.handle(Event::Inject { ticket, items: vec![Value::from(text)] });
+    }
+
+    /// Those records that count, as a store would find them.
+    pub(super) fn live(&self) -> Vec<Record> {
+        let mut live = Live::default();
+        for (seq, record) in (1..).map(Seq).zip(&self.log) {
+            if let Record::Reverted { upto, .. } = record {
+                live.forget(*upto, seq);
+            }
+        }
+        let stretches = live.within(Seq(0), place(self.log.len()));
+        stretches.flat_map(|(from, to)| self.log[from.0 as usize..to.0 as usize].to_vec()).collect()
+    }
+
+    /// What the model would be told now: from the last summary on, as a store would read it.
+    pub(super) fn conversation(&self) -> Conversation {
+        let live = self.live();
+        let summary = live.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
+        let from = summary.map_or(0, |summary| match &live[summary] {
+            Record::Compacted { behind, .. } => summary - *behind as usize,
+            _ => 0,
+        });
+        Conversation::of(live[from..].iter().cloned())
     }
 
     /// The model says something in answer to the call under way.
@@ -102,6 +154,9 @@ impl Executor {
                     Record::ItemStarted { .. } => "item+",
                     Record::ItemCompleted { .. } => "item",
                     Record::TurnCompleted { .. } => "turn",
+                    Record::Reverted { .. } => "reverted",
+                    Record::Compacted { .. } => "compacted",
+                    Record::Injected { .. } => "injected",
                 });
                 self.transcript.push(format!("append {}", names.collect::<Vec<_>>().join(" ")));
                 self.log.extend(records);
@@ -121,6 +176,8 @@ impl Executor {
                 self.transcript.push(match reply {
                     Reply::Turn(turn) => format!("reply turn {:?}", turn.status),
                     Reply::Interrupted => "reply interrupted".into(),
+                    Reply::Reverted => "reply reverted".into(),
+                    Reply::Done => "reply".into(),
                 });
             }
             Effect::Refuse { ticket, error } => {
@@ -131,6 +188,15 @@ impl Executor {
                 self.call = Some(call);
                 self.transcript.push("call model".into());
             }
+            Effect::SumUp { call, behind } => {
+                self.call = Some(call);
+                assert!(behind as usize <= self.log.len(), "not more than there is");
+                self.transcript.push(match behind {
+                    0 => "sum up".into(),
+                    behind => format!("sum up but {behind}"),
+                });
+            }
+            Effect::Announce(notification) => self.told(notification),
             Effect::CancelModel => self.call = None,
             Effect::CallTool { item, tool, .. } => {
                 assert!(
@@ -190,6 +256,10 @@ impl Executor {
                 turn.completed_at = n.turn.completed_at;
                 turn.duration_ms = n.turn.duration_ms;
             }
+            Notification::ThreadReverted(_) => {
+                let from = self.reverting.clone().expect("a revert was asked for");
+                self.told.retain(|id, _| *id < from);
+            }
             _ => {}
         }
         self.transcript.push(line);
@@ -212,5 +282,12 @@ impl Executor {
             turn.items_view = verger_wire::types::TurnItemsView::Full;
         }
         assert_eq!(snapshot, told, "a newcomer and the first client know different things");
+        let live = self.live();
+        assert_eq!(turns(live.clone(), None), turns(self.log.clone(), None), "what is passed by is what is forgotten");
+        assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
     }
+}
+
+fn place(records: usize) -> Seq {
+    Seq(u32::try_from(records).expect("a test's log is short"))
 }

@@ -22,6 +22,10 @@ enum Step {
     Failed,
     ToolDone(bool),
     Stale,
+    Compact,
+    Revert(prop::sample::Index),
+    Inject,
+    Full(bool),
     DiskFull,
     DiskFree,
 }
@@ -40,6 +44,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Failed),
         6 => any::<bool>().prop_map(Step::ToolDone),
         1 => Just(Step::Stale),
+        1 => Just(Step::Compact),
+        2 => any::<prop::sample::Index>().prop_map(Step::Revert),
+        1 => Just(Step::Inject),
+        1 => any::<bool>().prop_map(Step::Full),
         1 => Just(Step::DiskFull),
         2 => Just(Step::DiskFree),
     ]
@@ -86,6 +94,14 @@ fn take(thread: &mut Executor, step: Step) {
         Step::Stale => {
             thread.handle(Event::Model { call: 0, says: Says::Completed });
             thread.handle(Event::ToolDone { item: "no such".into(), outcome: Err("late".into()) });
+        }
+        Step::Compact => thread.compact(),
+        Step::Revert(_) if thread.failed || thread.told.is_empty() => {}
+        Step::Revert(n) => thread.revert(n.index(thread.told.len())),
+        Step::Inject => thread.inject("word"),
+        Step::Full(full) => {
+            thread.machine.sum_up_past(Some(10));
+            thread.machine.holds(full.then_some(10));
         }
         Step::DiskFull => thread.room = Some(1),
         Step::DiskFree => thread.room = None,

@@ -6,18 +6,18 @@ use verger_wire::types::{McpToolCallResult, ThreadItem, TurnError, TurnStatus};
 use super::executor::Executor;
 use crate::thread::{Event, OUTCOME_UNKNOWN, Record, Says, ToolOutcome, turns};
 
-fn text(thread: &mut Executor, words: &[&str]) {
+pub(super) fn text(thread: &mut Executor, words: &[&str]) {
     thread.says(Says::TextStarted { output: "m".into() });
     for word in words {
         thread.says(Says::TextDelta { output: "m".into(), delta: (*word).to_owned() });
     }
 }
 
-fn tool(name: &str) -> Says {
+pub(super) fn tool(name: &str) -> Says {
     Says::ToolCall { server: "time".into(), tool: name.into(), arguments: json!({}) }
 }
 
-fn story(thread: &mut Executor, expected: &[&str]) {
+pub(super) fn story(thread: &mut Executor, expected: &[&str]) {
     let told = std::mem::take(&mut thread.transcript);
     assert_eq!(told, expected, "\ntold:\n{}", told.join("\n"));
 }

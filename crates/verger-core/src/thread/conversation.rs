@@ -1,0 +1,107 @@
+//! What a model has to know of a thread: what was said since the conversation was last summed up, and that summary.
+
+use serde_json::Value;
+use verger_wire::types::ThreadItem;
+
+use super::Record;
+use super::record::cut_off;
+
+/// A conversation, for a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// What came before, in the model's own words.
+    pub summary: Option<String>,
+    /// What came after, oldest first.
+    pub said: Vec<Said>,
+}
+
+/// One thing that was said or done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// An item of a turn.
+    Item(ThreadItem),
+    /// An item of the Responses API that a client put into the history as it is.
+    Injected(Value),
+}
+
+/// Something said, and where: the number of the record that told it first.
+struct Place {
+    record: u64,
+    /// The turn, and the place in it: of an item its own, of what was injected that of the next item.
+    at: Option<(String, usize)>,
+    said: Said,
+}
+
+/// Places as they fill.
+#[derive(Default)]
+struct Filling {
+    places: Vec<Place>,
+    /// Items that began and have not ended: few at any time.
+    open: Vec<(String, usize)>,
+}
+
+impl Conversation {
+    /// What those of a log's records that count say, from the beginning or from anywhere before the last summary. Calls
+    /// that never had an answer are told as cut off.
+    pub fn of(records: impl IntoIterator<Item = Record>) -> Self {
+        let mut summary = None;
+        let mut filling = Filling::default();
+        for (number, record) in (0..).zip(records) {
+            match record {
+                Record::ItemStarted { turn, index, item, .. } => {
+                    filling.open.push((turn.clone(), index));
+                    filling.insert(number, (turn, index), item);
+                }
+                Record::ItemCompleted { turn, index, item, .. } => filling.complete(number, (turn, index), item),
+                Record::Injected { turn, index, items, .. } => {
+                    let at = turn.map(|turn| (turn, index));
+                    let place = |item| Place { record: number, at: at.clone(), said: Said::Injected(item) };
+                    filling.places.extend(items.into_iter().map(place));
+                }
+                Record::Compacted { summary: words, behind, .. } => {
+                    summary = Some(words);
+                    let first = number.saturating_sub(u64::from(behind));
+                    filling.places.retain(|place| place.record >= first);
+                }
+                // What counts is read from a log by `Live`.
+                Record::Reverted { .. } | Record::TurnStarted { .. } | Record::TurnCompleted { .. } => {}
+            }
+        }
+        Self { summary, said: filling.places.into_iter().map(Place::whole).collect() }
+    }
+}
+
+impl Filling {
+    fn complete(&mut self, number: u64, of: (String, usize), item: ThreadItem) {
+        match self.open.iter().position(|open| *open == of) {
+            None => self.insert(number, of, item),
+            Some(open) => {
+                self.open.swap_remove(open);
+                let is_it = |place: &&mut Place| {
+                    matches!(place.said, Said::Item(_)) && place.at.as_ref() == Some(&of)
+                };
+                let place = self.places.iter_mut().rfind(is_it);
+                // None where it began before a summary that it is part of.
+                if let Some(place) = place {
+                    place.said = Said::Item(item);
+                }
+            }
+        }
+    }
+
+    /// Items are kept in the order of their ends, and told in that of their beginnings.
+    fn insert(&mut self, record: u64, of: (String, usize), item: ThreadItem) {
+        let begins_later =
+            |place: &&Place| place.at.as_ref().is_some_and(|(turn, index)| *turn == of.0 && *index > of.1);
+        let at = self.places.len() - self.places.iter().rev().take_while(begins_later).count();
+        self.places.insert(at, Place { record, at: Some(of), said: Said::Item(item) });
+    }
+}
+
+impl Place {
+    fn whole(self) -> Said {
+        let Said::Item(mut item) = self.said else { return self.said };
+        cut_off(&mut item);
+        Said::Item(item)
+    }
+}
