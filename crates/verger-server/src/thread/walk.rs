@@ -46,6 +46,10 @@ impl Walk {
     /// The log up to `head`.
     pub(crate) async fn open(store: Store, thread: ThreadId, head: Seq) -> Result<Self, WalkError> {
         let mut walk = Self { store, thread, head, live: Arc::default() };
+        if head == Seq(0) {
+            // Of what has no record the store knows nothing.
+            return Ok(walk);
+        }
         let (mut live, mut after) = (Live::default(), Seq(0));
         loop {
             let span = (after, head);
