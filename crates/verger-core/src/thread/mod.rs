@@ -5,27 +5,37 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod begin;
 mod effect;
 mod event;
 mod history;
 mod record;
+mod requests;
+mod thought;
 mod turn;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
+use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
 pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
+pub use requests::REMEMBERED_REQUESTS;
+pub use thought::{Seal, Thought, ThoughtPart};
+pub use usage::Spent;
 
-use crate::ids::{ThreadId, Ticket, TurnId};
+use crate::ids::{ThreadId, Ticket};
+use begin::Spoken;
+use requests::Requests;
 use turn::ActiveTurn;
+use usage::Spending;
 
 /// The machine of one thread under one owner.
 #[derive(Debug)]
@@ -36,6 +46,8 @@ pub struct Thread {
     failed: bool,
     /// What the last event began, which may still prove not durable.
     tentative: Tentative,
+    spending: Spending,
+    requests: Requests,
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
@@ -48,6 +60,8 @@ pub struct Thread {
 struct Tentative {
     /// The request that waits for the append.
     ticket: Option<Ticket>,
+    /// The client's own id for it.
+    request: Option<String>,
     /// The active turn has just begun: no client has heard of it.
     begun: bool,
     /// The turn that has just ended.
@@ -62,6 +76,8 @@ impl Thread {
             turn: None,
             failed: false,
             tentative: Tentative::default(),
+            spending: Spending::default(),
+            requests: Requests::default(),
             begins: 0,
             last_call: 0,
             effects: VecDeque::new(),
@@ -88,12 +104,12 @@ impl Thread {
             self.tentative = Tentative::default();
         }
         match event {
-            Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::Begin { ticket, turn, input, client_id, request } => {
+                self.begin(at, ticket, turn, Spoken { input, client_id, request });
+            }
             Event::NotBegun => {
                 self.begins += 1;
-                if self.turn.is_none() {
-                    self.push(Effect::Idle { seen: self.begins });
-                }
+                self.not_begun();
             }
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
@@ -113,42 +129,6 @@ impl Thread {
 
     fn notify(&mut self, notification: Notification) {
         self.push(Effect::Notify(notification));
-    }
-
-    fn begin(
-        &mut self,
-        at: i64,
-        ticket: Ticket,
-        id: TurnId,
-        input: Vec<UserInput>,
-        client_id: Option<String>,
-    ) {
-        self.begins += 1;
-        self.tentative.ticket = Some(ticket);
-        if let Some(active) = &mut self.turn {
-            active.heard_more();
-            let reply = Reply::Turn(Box::new(active.bare()));
-            let item = active.user_message(input, client_id);
-            let records = vec![active.completed_record(&item, at)];
-            self.push(Effect::Append(records));
-            self.push(Effect::Reply { ticket, reply });
-            self.tell_item(at, item);
-            return;
-        }
-        let mut active = ActiveTurn::new(id, at);
-        let reply = Reply::Turn(Box::new(active.bare()));
-        let started = active.bare();
-        let item = active.user_message(input, client_id);
-        let records = vec![active.started_record(at), active.completed_record(&item, at)];
-        self.tentative.begun = true;
-        self.turn = Some(active);
-        self.push(Effect::Append(records));
-        self.push(Effect::Reply { ticket, reply });
-        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
-        let thread_id = self.id.clone();
-        self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        self.tell_item(at, item);
-        self.call_model();
     }
 
     fn call_model(&mut self) {
@@ -189,7 +169,7 @@ impl Thread {
         let items = active.close_items();
         let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
         records.push(active.end(status, error.clone(), at));
-        self.push(Effect::Append(records));
+        self.append(records);
         for item in items {
             self.tell_completed(at, &active.turn.id, item);
         }
@@ -224,7 +204,10 @@ impl Thread {
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
         self.effects.clear();
-        let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
+        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        if let Some(request) = request {
+            self.requests.take_back(&request);
+        }
         let Some(mut active) = self.turn.take().or(ended) else { return };
         let message = format!("the turn could not be saved: {message}");
         if let Some(ticket) = ticket {
