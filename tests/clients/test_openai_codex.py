@@ -144,7 +144,6 @@ class Turns(Client):
         self.assertIsNone(result.error)
         self.assertIsNotNone(result.duration_ms)
 
-    @not_yet("token usage is told with issue 5")
     def test_a_turn_tells_what_it_used(self):
         self.assertEqual(self.open().thread_start().run("hi").usage.total.total_tokens, 15)
 

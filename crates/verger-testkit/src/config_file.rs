@@ -50,6 +50,13 @@ impl ConfigFile {
         self
     }
 
+    /// Adds a key of the top level with its value in TOML: `.key("model_context_window", "1000")`.
+    #[must_use]
+    pub fn key(mut self, name: &str, value: &str) -> Self {
+        writeln!(self.top, "{name} = {value}").expect("writing to a String cannot fail");
+        self
+    }
+
     /// Adds a whole table, or several, as TOML.
     #[must_use]
     pub fn table(mut self, toml: &str) -> Self {

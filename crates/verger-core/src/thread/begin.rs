@@ -57,7 +57,8 @@ impl Thread {
         let reply = Reply::Turn(Box::new(active.bare()));
         let started = active.bare();
         let item = active.user_message(input, client_id);
-        let mut records = vec![active.started_record(at), active.completed_record(&item, at)];
+        let mut records = vec![active.started_record(at)];
+        records.extend(item.iter().map(|item| active.completed_record(item, at)));
         records.extend(self.taken(request, &active));
         self.tentative.begun = true;
         self.turn = Some(active);
@@ -66,7 +67,7 @@ impl Thread {
         self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        self.tell_item(at, item);
+        item.into_iter().for_each(|item| self.tell_item(at, item));
         self.call_model();
     }
 
@@ -74,24 +75,28 @@ impl Thread {
     /// for a tool goes with the tool's result.
     fn join(&mut self, at: i64, ticket: Ticket, mut active: ActiveTurn, spoken: Spoken) {
         let Spoken { input, client_id, request } = spoken;
-        if active.is_calling() {
-            self.push(Effect::CancelModel);
-        }
-        let cut = active.cut_answer();
         let reply = Reply::Turn(Box::new(active.bare()));
-        let item = active.user_message(input, client_id);
-        active.heard_more();
-        let ended = cut.iter().chain([&item]);
-        let mut records: Vec<_> = ended.map(|item| active.completed_record(item, at)).collect();
+        let (mut cut, item) = (Vec::new(), active.user_message(input, client_id));
+        if item.is_some() {
+            if active.is_calling() {
+                self.push(Effect::CancelModel);
+            }
+            cut = active.cut_answer();
+            active.heard_more();
+        }
+        let mut records: Vec<_> =
+            cut.iter().chain(&item).map(|item| active.completed_record(item, at)).collect();
         records.extend(self.taken(request, &active));
         let turn_id = active.turn.id.clone();
         self.turn = Some(active);
-        self.append(records);
+        if !records.is_empty() {
+            self.append(records);
+        }
         self.push(Effect::Reply { ticket, reply });
         for item in cut {
             self.tell_completed(at, &turn_id, item);
         }
-        self.tell_item(at, item);
+        item.into_iter().for_each(|item| self.tell_item(at, item));
         self.go_on(at);
     }
 

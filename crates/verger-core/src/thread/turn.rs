@@ -105,10 +105,18 @@ impl ActiveTurn {
         format!("{}-{}", self.prefix, self.turn.items.len() + 1)
     }
 
-    pub(super) fn user_message(&mut self, content: Vec<UserInput>, client_id: Option<String>) -> ThreadItem {
+    /// What the user says, if that is anything.
+    pub(super) fn user_message(
+        &mut self,
+        content: Vec<UserInput>,
+        client_id: Option<String>,
+    ) -> Option<ThreadItem> {
+        if content.is_empty() {
+            return None;
+        }
         let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
         self.turn.items.push(item.clone());
-        item
+        Some(item)
     }
 
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
