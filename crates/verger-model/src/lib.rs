@@ -23,6 +23,7 @@ mod clients;
 mod error;
 mod event;
 mod frame;
+mod kind;
 mod models;
 mod names;
 mod offline;
@@ -34,6 +35,7 @@ mod sse;
 
 pub use error::ModelError;
 pub use event::{ModelEvent, OutputId, Reasoning, Usage};
+pub use kind::ModelErrorKind;
 pub use models::Models;
 pub use names::{offered_name, resolve};
 pub use provider::{ProviderConfig, WireApi};
