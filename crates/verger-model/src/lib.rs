@@ -19,7 +19,10 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod clients;
+mod decoder;
+mod endpoint;
 mod error;
 mod event;
 mod frame;
@@ -31,6 +34,7 @@ mod provider;
 mod request;
 mod responses;
 mod retry;
+mod said;
 mod sse;
 
 pub use error::ModelError;

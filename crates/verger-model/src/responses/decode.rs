@@ -10,22 +10,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::said::Said;
+use crate::decoder::{Decoder, Fault, parse};
 use crate::event::{ModelEvent, OutputId, Reasoning, Usage};
+use crate::said::Said;
 
 const ITEM_DONE: &str = "response.output_item.done";
 
-/// How an answer fails from within its stream.
-#[derive(Debug, PartialEq)]
-pub(super) enum Fault {
-    Failed(Said),
-    Incomplete(String),
-    Unreadable(String),
-}
-
-/// Reads one answer's events. A new attempt needs a new one.
+/// Reads one answer's events.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct Events {
     /// Texts that have started and not ended, in order; seldom more than one.
     open: Vec<OutputId>,
 }
@@ -102,14 +95,12 @@ struct OutputDetails {
     reasoning_tokens: Option<u64>,
 }
 
-// === impl Decoder ===
+// === impl Events ===
 
-impl Decoder {
-    /// Appends what one event's data means to `out`; nothing, for most kinds.
-    ///
-    /// # Errors
-    /// The answer's failure; what was appended before it still counts.
-    pub(super) fn read(&mut self, data: &str, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
+impl Decoder for Events {
+    const END: &'static str = "response.completed";
+
+    fn read(&mut self, data: &str, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
         if data == "[DONE]" {
             return Ok(());
         }
@@ -149,8 +140,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the rest of a large event can be dropped, going by its head: it closes a text that came in deltas.
-    pub(super) fn knows_rest(&self, head: &str) -> bool {
+    /// It closes a text that came in deltas.
+    fn knows_rest(&self, head: &str) -> bool {
         let of_text = names(head, "type", "response.output_text.done")
             || names(head, "type", "response.content_part.done")
             || (names(head, "type", ITEM_DONE) && names(head, "type", "message"));
@@ -158,15 +149,16 @@ impl Decoder {
         of_text && self.open.iter().any(|open| names(head, id, open))
     }
 
-    /// Reads an event that was cut because [`knows_rest`](Self::knows_rest) said so.
-    pub(super) fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>) {
+    fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>) {
         if names(head, "type", ITEM_DONE)
             && let Some(at) = self.open.iter().position(|open| names(head, "id", open))
         {
             out.push_back(ModelEvent::TextDone { id: self.open.remove(at) });
         }
     }
+}
 
+impl Events {
     fn delta(&mut self, id: Option<&str>, delta: String, out: &mut VecDeque<ModelEvent>) {
         if delta.is_empty() {
             return;
@@ -258,10 +250,6 @@ fn names(head: &str, key: &str, value: &str) -> bool {
 fn texts(content: Option<&RawValue>) -> Result<Vec<String>, Fault> {
     let parts: Option<Vec<Content>> = content.map(|raw| parse(raw.get())).transpose()?.flatten();
     Ok(parts.into_iter().flatten().filter_map(|part| part.text.or(part.refusal)).collect())
-}
-
-fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Fault> {
-    serde_json::from_str(json).map_err(|error| Fault::Unreadable(error.to_string()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn decode(events: &[&str]) -> (Vec<ModelEvent>, Result<(), Fault>) {
-    let (mut decoder, mut out) = (Decoder::default(), VecDeque::new());
+    let (mut decoder, mut out) = (Events::default(), VecDeque::new());
     let result = events.iter().try_for_each(|event| decoder.read(event, &mut out));
     (out.into(), result)
 }
@@ -135,7 +135,7 @@ fn the_rest_of_an_event_is_known_only_if_it_closes_a_text_that_came_in_deltas() 
         r#"data: {"type":"response.completed","response":{"id":"m","output":[{"type":"message","content":[{"text":"aaa"#,
         r#"data: {"type":"response.output_text.delta","item_id":"m","delta":"\"type\":\"response.output_text.done\""#,
     ];
-    let (mut decoder, mut out) = (Decoder::default(), VecDeque::new());
+    let (mut decoder, mut out) = (Events::default(), VecDeque::new());
     assert!(!closing.iter().any(|head| decoder.knows_rest(head)));
     decoder.read(r#"{"type":"response.output_text.delta","item_id":"m","delta":"aaa"}"#, &mut out).unwrap();
     assert!(closing.iter().all(|head| decoder.knows_rest(head)));

@@ -4,19 +4,19 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName
 use reqwest::{Body, Method, Request, Response, Url};
 use tokio::time::timeout;
 
-use super::said::Said;
 use crate::clients::Clients;
 use crate::error::ModelError;
 use crate::provider::ProviderConfig;
 use crate::retry;
+use crate::said::Said;
 use crate::sse::{SseEvents, causes};
 
 /// As much of a refusal is read; the rest would not be shown.
 const MAX_REFUSAL: usize = 64 << 10;
 
 /// A request to one provider that can be sent again. It has no `Debug`, as it holds the key.
-pub(super) struct Endpoint {
-    pub(super) provider: ProviderConfig,
+pub(crate) struct Endpoint {
+    pub(crate) provider: ProviderConfig,
     key: Option<String>,
     request: Request,
 }
@@ -26,13 +26,13 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// # Errors
     /// A key that is not set; an address, header or parameter that cannot be sent.
-    pub(super) fn new(provider: &ProviderConfig, body: Vec<u8>) -> Result<Self, ModelError> {
+    pub(crate) fn new(provider: &ProviderConfig, path: &str, body: Vec<u8>) -> Result<Self, ModelError> {
         let setting = |setting: String, cause: String| ModelError::Setting {
             provider: provider.id.clone(),
             setting,
             cause,
         };
-        let address = format!("{}/responses", provider.base_url.trim_end_matches('/'));
+        let address = format!("{}/{path}", provider.base_url.trim_end_matches('/'));
         let bad_address =
             |cause: String| setting("base_url".into(), format!("{:?}: {cause}", provider.base_url));
         let mut url = Url::parse(&address).map_err(|error| bad_address(error.to_string()))?;
@@ -73,7 +73,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// No connection, silence, or an answer that is no stream of events.
-    pub(super) async fn post(&self, clients: &Clients) -> Result<SseEvents, ModelError> {
+    pub(crate) async fn post(&self, clients: &Clients) -> Result<SseEvents, ModelError> {
         let id = || self.provider.id.clone();
         let idle = self.provider.stream_idle_timeout;
         let url = self.request.url();
@@ -101,7 +101,7 @@ impl Endpoint {
     }
 
     /// A provider's words without our key, which some servers repeat.
-    pub(super) fn clean(&self, text: String) -> String {
+    pub(crate) fn clean(&self, text: String) -> String {
         match self.key.as_deref() {
             Some(key) if text.contains(key) => text.replace(key, "[key]"),
             _ => text,

@@ -7,17 +7,17 @@ const MAX_MESSAGE: usize = 1_000;
 
 /// A provider's account of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) code: Option<String>,
+pub(crate) struct Said {
+    pub(crate) code: Option<String>,
     /// At most [`MAX_MESSAGE`] characters; never empty.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 // === impl Said ===
 
 impl Said {
     /// Reads a body or event: `{error: {code, type, message}}`, `{error: "..."}`, `{message}`, `{detail}`, or any text.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         serde_json::from_str::<Value>(text)
             .ok()
             .and_then(|value| Self::of(&value))
@@ -25,7 +25,7 @@ impl Said {
     }
 
     /// Reads an error object, or what holds one.
-    pub(super) fn of(value: &Value) -> Option<Self> {
+    pub(crate) fn of(value: &Value) -> Option<Self> {
         if let Some(inner) = value.get("error").filter(|inner| !inner.is_null()) {
             return Self::of(inner);
         }
