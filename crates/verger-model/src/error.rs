@@ -1,5 +1,6 @@
 //! What can go wrong between us and a model.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::kind::{self, ModelErrorKind};
@@ -17,6 +18,16 @@ pub enum ModelError {
         provider: String,
         /// The variable.
         var: String,
+    },
+    /// The file with the key is not fit to be read.
+    #[error("provider {provider}: key_file {} {cause}", path.display())]
+    KeyFile {
+        /// The provider's id.
+        provider: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        cause: String,
     },
     /// A setting that cannot work.
     #[error("provider {provider}: {setting}: {cause}")]
@@ -114,7 +125,9 @@ impl ModelError {
     /// What kind of failure it is, for programs.
     pub fn kind(&self) -> ModelErrorKind {
         match self {
-            Self::MissingKey { .. } | Self::Setting { .. } | Self::Roots { .. } => ModelErrorKind::Setting,
+            Self::MissingKey { .. } | Self::KeyFile { .. } | Self::Setting { .. } | Self::Roots { .. } => {
+                ModelErrorKind::Setting
+            }
             Self::Unreachable { .. } => ModelErrorKind::Unreachable,
             Self::BrokenOff { .. } | Self::Silent { .. } => ModelErrorKind::BrokenOff,
             Self::Incomplete { .. } => ModelErrorKind::Incomplete,

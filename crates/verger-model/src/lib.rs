@@ -26,6 +26,7 @@ mod endpoint;
 mod error;
 mod event;
 mod frame;
+mod key;
 mod kind;
 mod models;
 mod names;
@@ -35,6 +36,7 @@ mod request;
 mod responses;
 mod retry;
 mod said;
+mod secrets;
 mod sse;
 
 pub use error::ModelError;
