@@ -119,36 +119,55 @@ impl<D: Decoder> Answer<D> {
 
     /// Reads until an event meant something.
     async fn read(&mut self, mut events: SseEvents) -> State {
-        let provider = || self.endpoint.provider.id.clone();
         while self.ready.is_empty() {
             let decoder = &self.decoder;
-            let error = match events.next(|head| decoder.knows_rest(head)).await {
+            let read = match events.next(|head| decoder.knows_rest(head)).await {
                 Ok(Some(Event::Head(head))) => {
                     self.decoder.read_head(&head, &mut self.ready);
-                    continue;
+                    Ok(())
                 }
-                Ok(Some(Event::Whole(data))) => match self.decoder.read(&data, &mut self.ready) {
-                    Ok(()) => continue,
-                    Err(Fault::Failed(said)) => {
-                        let message = self.endpoint.clean(said.message);
-                        ModelError::Failed { provider: provider(), code: said.code, message }
-                    }
-                    Err(Fault::Incomplete(reason)) => ModelError::Incomplete { provider: provider(), reason },
-                    Err(Fault::Unreadable(cause)) => ModelError::Unreadable { provider: provider(), cause },
-                },
-                Ok(None) => ModelError::BrokenOff {
-                    provider: provider(),
-                    cause: format!("it ended without {}", D::END),
-                },
-                Err(SseError::BrokenOff(cause)) => ModelError::BrokenOff { provider: provider(), cause },
-                Err(SseError::Silent(limit)) => ModelError::Silent { provider: provider(), limit },
-                Err(SseError::Unreadable(cause)) => {
-                    ModelError::Unreadable { provider: provider(), cause: cause.to_string() }
+                // A frame to keep the connection awake.
+                Ok(Some(Event::Whole(data))) if data.trim().is_empty() => Ok(()),
+                Ok(Some(Event::Whole(data))) => {
+                    self.decoder.read(&data, &mut self.ready).map_err(|fault| self.failed(fault))
                 }
+                Ok(None) => self.ended(None),
+                Err(error) => self.ended(Some(error)),
             };
-            return State::Failing(error, true);
+            if let Err(error) = read {
+                return State::Failing(error, true);
+            }
         }
         if self.ready.back() == Some(&ModelEvent::Completed) { State::Over } else { State::Reading(events) }
+    }
+
+    /// No more will come of this stream.
+    fn ended(&mut self, error: Option<SseError>) -> Result<(), ModelError> {
+        if self.decoder.end(&mut self.ready).map_err(|fault| self.failed(fault))? {
+            return Ok(());
+        }
+        let provider = self.endpoint.provider.id.clone();
+        Err(match error {
+            None => ModelError::BrokenOff { provider, cause: format!("it ended without {}", D::END) },
+            Some(SseError::BrokenOff(cause)) => ModelError::BrokenOff { provider, cause },
+            Some(SseError::Silent(limit)) => ModelError::Silent { provider, limit },
+            Some(SseError::Unreadable(cause)) => {
+                ModelError::Unreadable { provider, cause: cause.to_string() }
+            }
+        })
+    }
+
+    fn failed(&self, fault: Fault) -> ModelError {
+        let provider = self.endpoint.provider.id.clone();
+        let clean = |text| self.endpoint.clean(text);
+        match fault {
+            Fault::Failed(said) => {
+                ModelError::Failed { provider, code: said.code, message: clean(said.message) }
+            }
+            Fault::Incomplete(reason) => ModelError::Incomplete { provider, reason: clean(reason) },
+            Fault::BrokenOff(cause) => ModelError::BrokenOff { provider, cause },
+            Fault::Unreadable(cause) => ModelError::Unreadable { provider, cause: clean(cause) },
+        }
     }
 
     /// The error, or the announcement of the next attempt.
@@ -171,6 +190,6 @@ impl<D: Decoder> Answer<D> {
         let delay = asked.unwrap_or_else(|| retry::backoff(attempt));
         tracing::debug!(provider = self.endpoint.provider.id, attempt, ?delay, %error, "asking again");
         self.state = State::Asking(delay);
-        Ok(ModelEvent::Retrying { message: error.to_string(), attempt, delay })
+        Ok(ModelEvent::Retrying { message: error.to_string(), status: error.status(), attempt, delay })
     }
 }

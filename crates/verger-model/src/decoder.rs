@@ -12,6 +12,7 @@ use crate::said::Said;
 pub(crate) enum Fault {
     Failed(Said),
     Incomplete(String),
+    BrokenOff(String),
     Unreadable(String),
 }
 
@@ -26,11 +27,21 @@ pub(crate) trait Decoder: Default + Send + Sync + 'static {
     /// The answer's failure; what was appended before it still counts.
     fn read(&mut self, data: &str, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault>;
 
+    /// The stream has ended, well or not. Whether the answer is whole all the same; then what was kept back is appended.
+    ///
+    /// # Errors
+    /// The answer's failure; what was appended before it still counts.
+    fn end(&mut self, _out: &mut VecDeque<ModelEvent>) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
     /// Whether the rest of a large event can be dropped, going by its head.
-    fn knows_rest(&self, head: &str) -> bool;
+    fn knows_rest(&self, _head: &str) -> bool {
+        false
+    }
 
     /// Reads an event that was cut because [`knows_rest`](Self::knows_rest) said so.
-    fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>);
+    fn read_head(&mut self, _head: &str, _out: &mut VecDeque<ModelEvent>) {}
 }
 
 /// Reads a part of an event.

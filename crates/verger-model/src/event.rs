@@ -54,6 +54,8 @@ pub enum ModelEvent {
     Retrying {
         /// Why, fit to be shown.
         message: String,
+        /// The HTTP status, where an answer came.
+        status: Option<u16>,
         /// How many attempts have failed: 1 at first.
         attempt: u32,
         /// How long until the next one.

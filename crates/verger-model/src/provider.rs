@@ -42,6 +42,8 @@ pub struct ProviderConfig {
 pub enum WireApi {
     /// `POST {base_url}/responses`, streamed.
     Responses,
+    /// `POST {base_url}/chat/completions`, streamed: Ollama, vLLM, llama.cpp's server, most gateways.
+    Chat,
     /// No network at all: it repeats what it is told, and `/call SERVER TOOL {json}` as the last line calls that tool.
     Offline,
 }
@@ -65,6 +67,11 @@ impl ProviderConfig {
             stream_max_retries: 5,
             stream_idle_timeout: Duration::from_secs(300),
         }
+    }
+
+    /// The same for Chat Completions.
+    pub fn chat(id: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self { wire_api: WireApi::Chat, ..Self::responses(id, base_url) }
     }
 
     /// The provider that needs no network and no key.

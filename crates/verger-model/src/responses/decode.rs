@@ -203,6 +203,7 @@ impl Events {
                 let arguments = item.arguments.map_or_else(String::new, |raw| {
                     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
                 });
+                let arguments = if arguments.trim().is_empty() { "{}".to_owned() } else { arguments };
                 out.push_back(ModelEvent::ToolCall { call_id, namespace: item.namespace, name, arguments });
             }
             other => tracing::debug!(kind = other, "output item passed over"),

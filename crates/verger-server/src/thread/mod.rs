@@ -11,6 +11,7 @@ mod forking;
 mod log;
 mod message;
 mod model_call;
+mod model_error;
 mod owner;
 mod pages;
 mod tools;

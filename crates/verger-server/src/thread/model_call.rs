@@ -9,6 +9,7 @@ use verger_model::{
 };
 use verger_wire::types::{CodexErrorInfo, TurnError};
 
+use super::model_error;
 use super::tools::Caller;
 
 /// What the model says, in order. Dropping it closes the connection to the provider.
@@ -55,9 +56,11 @@ fn says(event: Result<ModelEvent, ModelError>, tools: &[ToolSpec]) -> Option<Say
         }
         // Token counts reach clients with the turns of a later version.
         Ok(ModelEvent::Usage(_)) => return None,
-        Ok(ModelEvent::Retrying { message, .. }) => Says::Retrying { error: turn_error(message, None) },
+        Ok(ModelEvent::Retrying { message, status, .. }) => {
+            Says::Retrying { error: model_error::passing(message, status) }
+        }
         Ok(ModelEvent::Completed) => Says::Completed,
-        Err(error) => Says::Failed { error: turn_error(error.to_string(), Some(CodexErrorInfo::Other)) },
+        Err(error) => Says::Failed { error: model_error::last(&error) },
     })
 }
 
