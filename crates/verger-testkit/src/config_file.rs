@@ -22,15 +22,21 @@ pub struct ServerEntry {
 // === impl ConfigFile ===
 
 impl ConfigFile {
-    /// A provider at `base_url` that is asked once, and no approvals.
+    /// A provider of the Responses API at `base_url` that is asked once, and no approvals.
     #[must_use]
     pub fn with_model(base_url: &str) -> Self {
+        Self::with_provider(base_url, "responses", "request_max_retries = 0\nstream_max_retries = 0\n")
+    }
+
+    /// A provider at `base_url` that speaks `wire_api`, with more keys of its table as TOML, and no approvals.
+    #[must_use]
+    pub fn with_provider(base_url: &str, wire_api: &str, keys: &str) -> Self {
         let top =
             "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\n".to_owned();
         let tables = format!(
-            "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = \"responses\"\n\
-             request_max_retries = 0\nstream_max_retries = 0\n",
-            json!(base_url)
+            "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = {}\n{keys}",
+            json!(base_url),
+            json!(wire_api)
         );
         Self { top, tables }
     }

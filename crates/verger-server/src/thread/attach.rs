@@ -41,6 +41,7 @@ impl Owner {
         let outbox = replier.outbox().clone();
         // Who asks for no turns asks for nothing about them.
         let sees_past = matches!(how, Attach::Resume { exclude_turns: false, .. });
+        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
         match self.shown(&how).await {
             Ok((turns, pages)) => self.welcome(replier, how, subscription, turns, pages),
             Err(message) => {
@@ -54,6 +55,9 @@ impl Owner {
         if let Some(spent) = self.machine.spent_notification().filter(|_| sees_past) {
             outbox.event(&outbox::Event::new(&spent, self.caller.shared.clock.unix_ms()));
         }
+        if raw {
+            self.raw.insert(subscription);
+        }
         self.subscribers.insert(subscription, outbox);
     }
 
@@ -63,7 +67,7 @@ impl Owner {
         how: &Attach,
     ) -> impl Future<Output = Result<(Vec<Turn>, Pages), String>> + Send + 'static {
         let (exclude_turns, resumes, page) = match how {
-            Attach::Start => (true, false, None),
+            Attach::Start { .. } => (true, false, None),
             Attach::Fork { exclude_turns } => (*exclude_turns, false, None),
             Attach::Resume { exclude_turns, page, .. } => (*exclude_turns, true, *page),
         };

@@ -51,7 +51,7 @@ fn given_back(thought: &ReasoningItem, seal: &Seal) -> InputItem {
     })
 }
 
-fn items(item: &ThreadItem) -> Vec<InputItem> {
+pub(super) fn items(item: &ThreadItem) -> Vec<InputItem> {
     match item {
         ThreadItem::UserMessage(message) => {
             vec![InputItem::UserMessage { content: message.content.iter().map(part).collect() }]

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde_json::Value;
-use verger_core::thread::{Says, Seal, Thought};
+use verger_core::thread::{Says, Seal, Thought, ThoughtPart};
 use verger_model::{
-    InputItem, ModelError, ModelEvent, ModelRequest, ProviderConfig, Reasoning, ToolSpec, Usage, WireApi,
-    resolve,
+    InputItem, ModelError, ModelEvent, ModelRequest, ProviderConfig, Reasoning, ReasoningPart, ToolSpec,
+    Usage, WireApi, resolve,
 };
 use verger_wire::types::{CodexErrorInfo, ReasoningSummary, TokenUsageBreakdown, TurnError};
 
 use super::images;
+use super::model_error;
 use super::tools::Caller;
 
 /// What the model says, in order. Dropping it closes the connection to the provider.
@@ -73,6 +74,13 @@ fn says(
         Ok(ModelEvent::TextStarted { id }) => Says::TextStarted { output: id },
         Ok(ModelEvent::TextDelta { id, delta }) => Says::TextDelta { output: id, delta },
         Ok(ModelEvent::TextDone { id }) => Says::TextDone { output: id },
+        Ok(ModelEvent::ReasoningDelta { id, part, delta }) => {
+            let part = match part {
+                ReasoningPart::Summary(at) => ThoughtPart::Summary(at),
+                ReasoningPart::Content(at) => ThoughtPart::Content(at),
+            };
+            Says::ThoughtDelta { output: id, part, delta }
+        }
         Ok(ModelEvent::ReasoningDone(Reasoning { id, summary, content, encrypted_content })) => {
             let output = Arc::from(id.as_str());
             let seal = |content| Seal { provider: provider.to_owned(), id, content };
@@ -88,9 +96,11 @@ fn says(
             Says::ToolCall { server: server.to_owned(), tool: tool.to_owned(), arguments }
         }
         Ok(ModelEvent::Usage(usage)) => Says::Spent { used: breakdown(usage), window },
-        Ok(ModelEvent::Retrying { message, .. }) => Says::Retrying { error: turn_error(message, None) },
+        Ok(ModelEvent::Retrying { message, status, .. }) => {
+            Says::Retrying { error: model_error::passing(message, status) }
+        }
         Ok(ModelEvent::Completed) => Says::Completed,
-        Err(error) => Says::Failed { error: turn_error(error.to_string(), Some(CodexErrorInfo::Other)) },
+        Err(error) => Says::Failed { error: model_error::last(&error) },
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
@@ -53,6 +53,8 @@ pub(super) struct Owner {
     pub(super) meta: Meta,
     pub(super) log: Log,
     pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
+    /// Those of them that hear raw events.
+    pub(super) raw: BTreeSet<SubscriptionId>,
     /// Requests that the machine will answer.
     pub(super) tickets: HashMap<Ticket, Asker>,
     /// The model's words, while it is being called, under the number of the call.
@@ -114,6 +116,7 @@ impl Owner {
             meta,
             log,
             subscribers: BTreeMap::new(),
+            raw: BTreeSet::new(),
             tickets: HashMap::new(),
             saying: None,
             tools: JoinSet::new(),
@@ -170,11 +173,13 @@ impl Owner {
             ToThread::Attach { replier, how, subscription, replaces } => {
                 if let Some(old) = replaces {
                     self.subscribers.remove(&old);
+                    self.raw.remove(&old);
                 }
                 self.attach(replier, how, subscription).await;
             }
             ToThread::Detach { subscription } => {
                 self.subscribers.remove(&subscription);
+                self.raw.remove(&subscription);
             }
             ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,

@@ -14,7 +14,7 @@ use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
 use super::owner::{Asker, Owner, as_of_now};
 use super::tools::Policy;
-use super::{context, model_call, recall};
+use super::{context, model_call, raw, recall};
 use crate::config::Start;
 use crate::meta::{Overrides, Settings};
 use crate::outbox;
@@ -170,10 +170,23 @@ impl Owner {
         if self.subscribers.is_empty() {
             return;
         }
+        self.tell_raw(|| raw::before(notification));
         let event = outbox::Event::new(notification, self.caller.shared.clock.unix_ms());
         for outbox in self.subscribers.values() {
             outbox.event(&event);
         }
+        self.tell_raw(|| raw::after(notification));
+    }
+
+    fn tell_raw(&self, notification: impl FnOnce() -> Option<Notification>) {
+        let listeners = self.raw.iter().filter_map(|subscription| self.subscribers.get(subscription));
+        let mut listeners = listeners.peekable();
+        if listeners.peek().is_none() {
+            return;
+        }
+        let Some(notification) = notification() else { return };
+        let event = outbox::Event::new(&notification, self.caller.shared.clock.unix_ms());
+        listeners.for_each(|outbox| outbox.event(&event));
     }
 
     pub(super) fn tell_status(&self, status: ThreadStatus) {

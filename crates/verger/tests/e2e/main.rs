@@ -39,6 +39,7 @@ mod supervision;
 mod sweeps;
 mod switch;
 mod switches;
+mod thoughts;
 mod threads;
 mod three_runs;
 mod tokens;

@@ -58,16 +58,12 @@ async fn whoever_comes_later_is_told_the_same_after_the_answer() {
 
     let (second, silent) = (stage.client("second").await, client.mark());
     resume(&second, &thread).await;
-    let heard = |client: &Client, method: &str, thread: &str| {
-        let mut answers = client.since(0).into_iter().filter(|message| message.get("method").is_none());
-        let answer = answers.rfind(|m| m["result"]["thread"]["id"] == thread).expect("it was answered");
-        let seen = client.since(0);
-        let place = |message: &Value| seen.iter().position(|seen| seen == message);
-        let told = seen.iter().find(|m| m["method"] == method && m["params"]["threadId"] == thread);
-        assert!(place(&answer) < told.and_then(place), "the answer comes first: {seen:?}");
-    };
     second.note(0, "thread/tokenUsage/updated", |params| *params == last).await;
-    heard(&second, "thread/tokenUsage/updated", &thread);
+    let seen = second.since(0);
+    let place = |fits: &dyn Fn(&Value) -> bool| seen.iter().position(fits).expect("it came");
+    let answered = place(&|message| message["result"]["thread"]["id"] == thread.as_str());
+    let told_at = place(&|message| message["method"] == "thread/tokenUsage/updated");
+    assert!(answered < told_at, "the answer comes first: {seen:?}");
     // A round trip: whatever the resume caused has come by then.
     client.call("thread/loaded/list", json!({})).await;
     assert_eq!(told(&client, silent, &thread), [Value::Null; 0], "who knows is not told again");
@@ -96,12 +92,8 @@ async fn a_fork_goes_on_from_what_its_history_had_spent() {
         let params = json!({ "threadId": thread, "ephemeral": ephemeral, "lastTurnId": cut });
         let forked = client.call("thread/fork", params).await["thread"]["id"].clone();
         let forked = forked.as_str().expect("an id");
-        let is_of = |params: &Value| params["threadId"] == forked;
-        let told = client.note(0, "thread/tokenUsage/updated", is_of).await;
-        assert_eq!(told["tokenUsage"]["total"], cost(spent), "{told}");
-        let from = client.mark();
         turn(&client, forked, "elsewhere").await;
-        let told = client.note(from, "thread/tokenUsage/updated", is_of).await;
+        let told = told(&client, 0, forked).pop().expect("the turn was told");
         assert_eq!(told["tokenUsage"]["total"], cost(spent + 1), "{told}");
     }
     client.close().await;
