@@ -113,7 +113,9 @@ impl Thread {
                 active.call = None;
                 self.not_summed_up(at, error);
             }
-            Says::TextStarted { .. } | Says::TextDone { .. } | Says::Reasoning { .. } | Says::ToolCall { .. } => {}
+            Says::Spent { used, window } => self.spend(used, window),
+            // Nothing of it is told, and no tool was offered.
+            _ => {}
         }
     }
 
@@ -125,6 +127,8 @@ impl Thread {
 
     /// Keeps the summary together with everything that says that it was made, so that a crash leaves all of it or nothing.
     fn summed_up(&mut self, at: i64) {
+        // What it cost is kept by itself: `behind` counts the records before the summary's own.
+        self.settle();
         let Some(mut active) = self.turn.take() else { return };
         let Some(Summing { index, covers, text, .. }) = active.summing.take() else { return };
         let turn = active.turn.id.clone();

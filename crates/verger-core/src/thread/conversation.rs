@@ -1,9 +1,11 @@
 //! What a model has to know of a thread: what was said since the conversation was last summed up, and that summary.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use verger_wire::types::ThreadItem;
 
-use super::Record;
+use super::{Record, Seal};
 use super::record::cut_off;
 
 /// A conversation, for a model.
@@ -13,6 +15,8 @@ pub struct Conversation {
     pub summary: Option<String>,
     /// What came after, oldest first.
     pub said: Vec<Said>,
+    /// Thoughts as their provider sealed them, by their items' ids.
+    pub sealed: HashMap<String, Seal>,
 }
 
 /// One thing that was said or done.
@@ -44,7 +48,7 @@ impl Conversation {
     /// What those of a log's records that count say, from the beginning or from anywhere before the last summary. Calls
     /// that never had an answer are told as cut off.
     pub fn of(records: impl IntoIterator<Item = Record>) -> Self {
-        let mut summary = None;
+        let (mut summary, mut sealed) = (None, HashMap::new());
         let mut filling = Filling::default();
         for (number, record) in (0..).zip(records) {
             match record {
@@ -63,11 +67,16 @@ impl Conversation {
                     let first = number.saturating_sub(u64::from(behind));
                     filling.places.retain(|place| place.record >= first);
                 }
-                // What counts is read from a log by `Live`.
-                Record::Reverted { .. } | Record::TurnStarted { .. } | Record::TurnCompleted { .. } => {}
+                Record::ThoughtSealed { item, seal, .. } => drop(sealed.insert(item, seal)),
+                // Which records count is for `Live` to say.
+                Record::Reverted { .. }
+                | Record::TurnStarted { .. }
+                | Record::TurnCompleted { .. }
+                | Record::TokensSpent(_)
+                | Record::RequestTaken { .. } => {}
             }
         }
-        Self { summary, said: filling.places.into_iter().map(Place::whole).collect() }
+        Self { summary, sealed, said: filling.places.into_iter().map(Place::whole).collect() }
     }
 }
 

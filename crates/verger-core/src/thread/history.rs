@@ -53,13 +53,19 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
         let of = &mut growing[place];
         match record {
             Record::Reverted { .. } => growing.truncate(place),
-            Record::TurnStarted { .. } | Record::Compacted { .. } | Record::Injected { .. } => {}
+            Record::TurnStarted { .. }
+            | Record::Compacted { .. }
+            | Record::Injected { .. }
+            | Record::TokensSpent(_)
+            | Record::RequestTaken { .. }
+            | Record::ThoughtSealed { .. } => {}
             Record::ItemStarted { index, item, at, .. } => {
                 of.items.insert(index, (item, ItemTimes { index, started: Some(at), completed: None }));
             }
             Record::ItemCompleted { index, item, at, .. } => {
                 // Text is kept when it is complete; when it began is not.
-                let at_once = (!matches!(item, ThreadItem::AgentMessage(_))).then_some(at);
+                let grows = matches!(item, ThreadItem::AgentMessage(_) | ThreadItem::Reasoning(_));
+                let at_once = (!grows).then_some(at);
                 let started = of.items.get(&index).map_or(at_once, |(_, times)| times.started);
                 of.items.insert(index, (item, ItemTimes { index, started, completed: Some(at) }));
             }

@@ -5,6 +5,7 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod begin;
 mod compaction;
 mod conversation;
 mod effect;
@@ -12,15 +13,18 @@ mod event;
 mod history;
 mod live;
 mod record;
+mod requests;
 mod revert;
+mod thought;
 mod turn;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
+use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use conversation::{Conversation, Said};
@@ -29,10 +33,16 @@ pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
 pub use live::Live;
 pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
+pub use requests::REMEMBERED_REQUESTS;
+pub use thought::{Seal, Thought, ThoughtPart};
+pub use usage::Spent;
 
-use crate::ids::{ThreadId, Ticket, TurnId};
+use crate::ids::{ThreadId, Ticket};
+use begin::Spoken;
 use compaction::Room;
+use requests::Requests;
 use turn::ActiveTurn;
+use usage::Spending;
 
 /// The machine of one thread under one owner.
 #[derive(Debug)]
@@ -43,6 +53,8 @@ pub struct Thread {
     failed: bool,
     /// What the last event began, which may still prove not durable.
     tentative: Tentative,
+    spending: Spending,
+    requests: Requests,
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
@@ -58,6 +70,8 @@ pub struct Thread {
 struct Tentative {
     /// The request that waits for the append.
     ticket: Option<Ticket>,
+    /// The client's own id for it.
+    request: Option<String>,
     /// The active turn has just begun: no client has heard of it.
     begun: bool,
     /// The turn that has just ended.
@@ -72,6 +86,8 @@ impl Thread {
             turn: None,
             failed: false,
             tentative: Tentative::default(),
+            spending: Spending::default(),
+            requests: Requests::default(),
             begins: 0,
             last_call: 0,
             room: Room::default(),
@@ -100,12 +116,12 @@ impl Thread {
             self.tentative = Tentative::default();
         }
         match event {
-            Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::Begin { ticket, turn, input, client_id, request } => {
+                self.begin(at, ticket, turn, Spoken { input, client_id, request });
+            }
             Event::NotBegun => {
                 self.begins += 1;
-                if self.turn.is_none() {
-                    self.push(Effect::Idle { seen: self.begins });
-                }
+                self.not_begun();
             }
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
@@ -131,50 +147,6 @@ impl Thread {
 
     fn notify(&mut self, notification: Notification) {
         self.push(Effect::Notify(notification));
-    }
-
-    fn begin(
-        &mut self,
-        at: i64,
-        ticket: Ticket,
-        id: TurnId,
-        input: Vec<UserInput>,
-        client_id: Option<String>,
-    ) {
-        self.begins += 1;
-        self.tentative.ticket = Some(ticket);
-        if let Some(active) = &mut self.turn {
-            active.heard_more();
-            let reply = Reply::Turn(Box::new(active.bare()));
-            let item = active.user_message(input, client_id);
-            let records = vec![active.completed_record(&item, at)];
-            self.push(Effect::Append(records));
-            self.push(Effect::Reply { ticket, reply });
-            self.tell_item(at, item);
-            return;
-        }
-        let before = self.appended;
-        let mut active = ActiveTurn::new(id, at);
-        let reply = Reply::Turn(Box::new(active.bare()));
-        let started = active.bare();
-        let item = active.user_message(input, client_id);
-        let records = vec![active.started_record(at), active.completed_record(&item, at)];
-        self.tentative.begun = true;
-        self.turn = Some(active);
-        self.push(Effect::Append(records));
-        self.push(Effect::Reply { ticket, reply });
-        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
-        let thread_id = self.id.clone();
-        self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        self.tell_item(at, item);
-        if !self.is_full() {
-            return self.call_model();
-        }
-        // What the user says now is to be answered, not summed up.
-        if let Some(active) = &mut self.turn {
-            active.heard_more();
-        }
-        self.sum_up(at, before);
     }
 
     fn call_model(&mut self) {
@@ -215,7 +187,7 @@ impl Thread {
         let items = active.close_items();
         let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
         records.push(active.end(status, error.clone(), at));
-        self.push(Effect::Append(records));
+        self.append(records);
         for item in items {
             self.tell_completed(at, &active.turn.id, item);
         }
@@ -250,7 +222,10 @@ impl Thread {
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
         self.effects.clear();
-        let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
+        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        if let Some(request) = request {
+            self.requests.take_back(&request);
+        }
         let Some(mut active) = self.turn.take().or(ended) else {
             if let Some(ticket) = ticket {
                 let error = RpcError::internal(format!("nothing was changed: {message}"));

@@ -6,6 +6,7 @@ use verger_wire::types::{
     McpToolCallError, McpToolCallStatus, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus,
 };
 
+use super::{Seal, Spent};
 use crate::ids::Seq;
 
 /// One durable change of a thread. Times are Unix milliseconds.
@@ -86,6 +87,26 @@ pub enum Record {
         /// When.
         at: i64,
     },
+    /// An answer of the model cost something.
+    TokensSpent(Spent),
+    /// The model's provider sealed a thought of it.
+    ThoughtSealed {
+        /// The turn's id.
+        turn: String,
+        /// The item's id: what of the thought may be shown.
+        item: String,
+        /// All of it.
+        seal: Seal,
+    },
+    /// A turn took a request that its client may make again.
+    RequestTaken {
+        /// The turn's id.
+        turn: String,
+        /// The client's own id for the request.
+        request: String,
+        /// The thread's id: a fork begins with records of another thread, whose requests it has not taken.
+        thread: String,
+    },
 }
 
 /// What a tool call is told that never had an answer.
@@ -103,6 +124,10 @@ pub struct RecordError {
 impl Record {
     /// The kind of [`Self::TurnStarted`]: each turn has one, and its records lie between it and the next.
     pub const TURN_STARTED: u8 = 1;
+    /// The kind of [`Self::TokensSpent`]: the last one says what there is to say.
+    pub const TOKENS_SPENT: u8 = 20;
+    /// The kind of [`Self::RequestTaken`].
+    pub const REQUEST_TAKEN: u8 = 21;
 
     /// The kind of [`Self::Reverted`]. It and those after it are landmarks of the store.
     pub const REVERTED: u8 = 16;
@@ -121,6 +146,9 @@ impl Record {
             Self::Reverted { .. } => Self::REVERTED,
             Self::Compacted { .. } => Self::COMPACTED,
             Self::Injected { .. } => Self::INJECTED,
+            Self::TokensSpent(_) => Self::TOKENS_SPENT,
+            Self::RequestTaken { .. } => Self::REQUEST_TAKEN,
+            Self::ThoughtSealed { .. } => 22,
         }
     }
 
@@ -132,7 +160,10 @@ impl Record {
             | Self::ItemCompleted { turn, .. }
             | Self::TurnCompleted { turn, .. }
             | Self::Reverted { turn, .. }
-            | Self::Compacted { turn, .. } => Some(turn),
+            | Self::Compacted { turn, .. }
+            | Self::TokensSpent(Spent { turn, .. })
+            | Self::RequestTaken { turn, .. }
+            | Self::ThoughtSealed { turn, .. } => Some(turn),
             Self::Injected { turn, .. } => turn.as_deref(),
         }
     }

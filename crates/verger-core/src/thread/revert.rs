@@ -4,6 +4,7 @@ use serde_json::Value;
 use verger_wire::types::ThreadStatus;
 use verger_wire::{Notification, RpcError, ThreadRevertedNotification};
 
+use super::requests::Requests;
 use super::{Effect, Record, Reply, Thread};
 use crate::ids::{Seq, Ticket};
 
@@ -16,6 +17,8 @@ impl Thread {
             return self.push(Effect::Refuse { ticket, error });
         }
         self.tentative.ticket = Some(ticket);
+        // Those of turns that are kept can be read again.
+        self.requests = Requests::default();
         self.push(Effect::Append(vec![Record::Reverted { turn, upto, at }]));
         self.push(Effect::Reply { ticket, reply: Reply::Reverted });
         if std::mem::take(&mut self.failed) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use verger_wire::types::{
-    AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ReasoningItem, ThreadItem, Turn,
-    TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
+    AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ThreadItem, Turn, TurnError,
+    TurnItemsView, TurnStatus, UserInput, UserMessageItem,
 };
 use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
@@ -27,7 +27,7 @@ pub(super) struct ActiveTurn {
     pub(super) call: Option<u64>,
     /// What that call is for, if it is a summary.
     pub(super) summing: Option<Summing>,
-    /// Messages under way: the model's name, and where in `turn.items`.
+    /// Messages and thoughts under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
     open_tools: Vec<(usize, i64)>,
@@ -119,10 +119,18 @@ impl ActiveTurn {
         format!("{}-{}", self.prefix, self.turn.items.len() + 1)
     }
 
-    pub(super) fn user_message(&mut self, content: Vec<UserInput>, client_id: Option<String>) -> ThreadItem {
+    /// What the user says, if that is anything.
+    pub(super) fn user_message(
+        &mut self,
+        content: Vec<UserInput>,
+        client_id: Option<String>,
+    ) -> Option<ThreadItem> {
+        if content.is_empty() {
+            return None;
+        }
         let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
         self.turn.items.push(item.clone());
-        item
+        Some(item)
     }
 
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
@@ -162,17 +170,23 @@ impl ActiveTurn {
 
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
-        let texts = self.open_texts.drain(..).map(|(_, index)| index);
-        let summing = self.summing.take().map(|summing| summing.index);
-        let tools = self.open_tools.drain(..).map(|(index, _)| index);
-        let open: Vec<usize> = texts.chain(tools).chain(summing).collect();
+        let mut items = self.cut_answer();
+        let summing = self.summing.take();
+        items.extend(summing.map(|summing| self.turn.items[summing.index].clone()));
+        for (index, _) in self.open_tools.drain(..) {
+            cut_off(&mut self.turn.items[index]);
+            items.push(self.turn.items[index].clone());
+        }
+        items
+    }
+
+    /// Ends the model's answer where it is. Returns what it was saying and thinking, as far as it came; tools that it asked
+    /// for are not called.
+    pub(super) fn cut_answer(&mut self) -> Vec<ThreadItem> {
         self.call = None;
-        open.into_iter()
-            .map(|index| {
-                cut_off(&mut self.turn.items[index]);
-                self.turn.items[index].clone()
-            })
-            .collect()
+        self.wanted.clear();
+        let open = std::mem::take(&mut self.open_texts);
+        open.iter().map(|&(_, index)| self.turn.items[index].clone()).collect()
     }
 
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, at: i64) -> Record {
@@ -181,7 +195,29 @@ impl ActiveTurn {
     }
 
     fn text(&self, output: &str) -> Option<usize> {
-        self.open_texts.iter().find(|(name, _)| &**name == output).map(|&(_, index)| index)
+        self.under_way(output, |item| matches!(item, ThreadItem::AgentMessage(_)))
+    }
+
+    pub(super) fn thought(&self, output: &str) -> Option<usize> {
+        self.under_way(output, |item| matches!(item, ThreadItem::Reasoning(_)))
+    }
+
+    /// A message and a thought may have the same name.
+    fn under_way(&self, output: &str, fits: impl Fn(&ThreadItem) -> bool) -> Option<usize> {
+        let named = self.open_texts.iter().filter(|(name, _)| &**name == output);
+        named.map(|&(_, index)| index).find(|&index| fits(&self.turn.items[index]))
+    }
+
+    /// Adds a message or a thought that begins; where it stands.
+    pub(super) fn open(&mut self, output: Arc<str>, item: ThreadItem) -> usize {
+        let index = self.turn.items.len();
+        self.open_texts.push((output, index));
+        self.turn.items.push(item);
+        index
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        self.open_texts.retain(|(_, open)| *open != index);
     }
 }
 
@@ -198,24 +234,23 @@ impl Thread {
             Says::TextDelta { output, delta } => self.text_delta(at, output, delta),
             Says::TextDone { output } => {
                 let Some(index) = active.text(&output) else { return };
-                active.open_texts.retain(|(_, open)| *open != index);
+                active.close(index);
                 let item = active.turn.items[index].clone();
                 self.complete_item(at, item);
             }
-            Says::Reasoning { summary, content } => {
-                let item = ThreadItem::Reasoning(ReasoningItem { id: active.next_id(), summary, content });
-                active.turn.items.push(item.clone());
-                let records = vec![active.completed_record(&item, at)];
-                self.push(Effect::Append(records));
-                self.tell_item(at, item);
-            }
+            Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
+            Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
             Says::ToolCall { server, tool, arguments } => {
                 active.wanted.push(Wanted { server, tool, arguments })
             }
             Says::Retrying { error } => self.tell_retry(error),
+            Says::Spent { used, window } => {
+                self.holds(Some(used.total_tokens));
+                self.spend(used, window);
+            }
             Says::Completed => {
                 active.call = None;
-                // A message that the model never closed is complete with its call.
+                // What the model never closed is complete with its call.
                 let open = std::mem::take(&mut active.open_texts);
                 let items: Vec<_> = open.iter().map(|&(_, index)| active.turn.items[index].clone()).collect();
                 for item in items {
@@ -252,7 +287,7 @@ impl Thread {
             Record::ItemStarted { turn, index, item: item.clone(), at }
         };
         let records = items.iter().map(started).collect();
-        self.push(Effect::Append(records));
+        self.append(records);
         for (item, Wanted { server, tool, arguments }) in items.into_iter().zip(wanted) {
             let id = item.id().to_owned();
             self.tell_started(at, item);
@@ -265,8 +300,13 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         match () {
             () if active.is_calling() || active.has_open_tools() => {}
-            () if active.unheard && self.is_full() => self.sum_up(at, self.appended),
-            () if active.unheard => self.call_model(),
+            () if active.unheard => {
+                self.settle();
+                if self.is_full() {
+                    return self.sum_up(at, self.appended);
+                }
+                self.call_model();
+            }
             () => self.end_turn(at, TurnStatus::Completed, None, None),
         }
     }
@@ -276,11 +316,9 @@ impl Thread {
         if let Some(index) = active.text(&output) {
             return Some(index);
         }
-        let index = active.turn.items.len();
         let id = active.next_id();
         let item = ThreadItem::AgentMessage(AgentMessageItem { id, ..AgentMessageItem::default() });
-        active.open_texts.push((output, index));
-        active.turn.items.push(item.clone());
+        let index = active.open(output, item.clone());
         self.tell_started(at, item);
         Some(index)
     }
@@ -327,7 +365,7 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         let turn_id = active.turn.id.clone();
         let records = vec![active.completed_record(&item, at)];
-        self.push(Effect::Append(records));
+        self.append(records);
         self.tell_completed(at, &turn_id, item);
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 use super::helpers::Helpers;
 use super::mcp_servers::McpServer;
@@ -35,6 +35,15 @@ pub(super) struct File {
     /// What the model is told when it is to sum the conversation up, instead of Verger's own words.
     #[schemars(example = &"Summarize this conversation for whoever goes on with it.", extend("x-codex" = true))]
     pub(super) compact_prompt: Option<String>,
+    /// How hard the model is asked to think, in a thread whose client does not say: a word that its provider knows, as
+    /// `low` or `high`. Without it, the provider is not told, and gives no reasoning to go on from, as models that do not
+    /// reason refuse both.
+    #[schemars(example = &"medium", extend("x-codex" = true))]
+    pub(super) model_reasoning_effort: Option<String>,
+    /// How much of its reasoning the model is asked to tell: `auto`, `concise`, `detailed` or `none`. Only where it is
+    /// told how hard to think.
+    #[schemars(with = "Option<String>", example = &"concise", extend("x-codex" = true))]
+    pub(super) model_reasoning_summary: Option<ReasoningSummary>,
     /// When a tool call needs somebody's consent, in a thread whose client does not say: `untrusted`, `on-request` or
     /// `never`. Without it, `on-request`: tools that do not call themselves read-only are refused, since this version
     /// cannot ask yet.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use verger_core::server::{Rules, ServerName};
 use verger_model::ProviderConfig;
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
@@ -59,6 +59,10 @@ pub struct Config {
     pub model_auto_compact_token_limit: Option<u32>,
     /// How the model is asked to sum it up.
     pub compact_prompt: Option<String>,
+    /// How hard the model of a thread thinks that does not say.
+    pub model_reasoning_effort: Option<String>,
+    /// How much of its reasoning it tells.
+    pub model_reasoning_summary: Option<ReasoningSummary>,
     /// The approval policy of a thread that names none.
     pub approval_policy: Option<AskForApproval>,
     /// The sandbox of a thread that names none.

@@ -4,11 +4,12 @@ use futures_util::StreamExt;
 use uuid::Uuid;
 use verger_core::ids::{Ticket, TurnId};
 use verger_core::thread::{Conversation, Event, Said, Says};
-use verger_model::{InputItem, ModelRequest, WireApi};
+use verger_model::{InputItem, WireApi};
 use verger_wire::types::{ThreadItem, UserInput};
 
+use super::model_call::{self, Asking};
 use super::owner::{Asker, Owner};
-use super::{context, model_call};
+use super::context;
 use crate::config::Config;
 use crate::replier::Replier;
 
@@ -30,7 +31,8 @@ const QUOTE: usize = 200;
 impl Owner {
     /// Tells the machine how many tokens its model may hold.
     pub(super) fn measure_room(&mut self) {
-        self.machine.sum_up_past(limit(&self.caller.shared.config()));
+        let limit = limit(&self.caller.shared.config(), self.meta.settings.context_window);
+        self.machine.sum_up_past(limit);
     }
 
     /// `thread/compact/start`.
@@ -41,7 +43,8 @@ impl Owner {
 
     /// Asks for a summary of all but the last `behind` records.
     pub(super) async fn sum_up(&mut self, call: u64, behind: u32) {
-        let saying = match (self.provider(), self.log.conversation(behind).await) {
+        let manner = self.manner();
+        let saying = match (self.provider(&manner), self.log.conversation(behind).await) {
             (Ok(provider), Ok(conversation)) if provider.wire_api == WireApi::Offline => {
                 let summary = offline_summary(&conversation);
                 let said = [Says::TextDelta { output: "summary".into(), delta: summary }, Says::Completed];
@@ -50,10 +53,10 @@ impl Owner {
             (Ok(provider), Ok(conversation)) => {
                 let config = self.caller.shared.config();
                 let prompt = config.compact_prompt.clone().unwrap_or_else(|| PROMPT.to_owned());
-                let mut input = context::input(conversation);
+                let mut input = context::input(conversation, &provider.id);
                 input.push(InputItem::user(prompt));
-                let request = ModelRequest { input, ..self.model_request() };
-                model_call::plain(&self.caller, &provider, request)
+                let asking = self.asking(manner, provider, input);
+                model_call::call(Asking { with_tools: false, schema: None, ..asking })
             }
             (Err(message), _) | (_, Err(message)) => model_call::failed(message),
         };
@@ -63,8 +66,8 @@ impl Owner {
 
 /// Past how many tokens the conversation is summed up: as configured, else nine tenths of what the model holds. A model that
 /// nothing is known of is never full.
-fn limit(config: &Config) -> Option<i64> {
-    let of_window = config.model_context_window.map(|window| i64::from(window) * 9 / 10);
+fn limit(config: &Config, window: Option<u32>) -> Option<i64> {
+    let of_window = window.or(config.model_context_window).map(|window| i64::from(window) * 9 / 10);
     config.model_auto_compact_token_limit.map(i64::from).or(of_window)
 }
 

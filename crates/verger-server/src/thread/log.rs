@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use verger_core::ids::{Generation, Seq, ThreadId};
-use verger_core::thread::{Conversation, Live, Record};
+use verger_core::thread::{Conversation, Live, Record, turns};
 use verger_store::{Append, ChangeError, Labels, Store, ThreadPatch};
+use verger_wire::types::Turn;
 
 use super::walk::{Walk, WalkError};
 use crate::meta::Meta;
@@ -16,8 +17,15 @@ pub(super) struct Log {
     head: Seq,
     /// What of it counts. In memory nothing else is there.
     live: Arc<Live>,
-    /// What the model is told begins behind this record.
-    told_after: Seq,
+    /// The last one that counts.
+    summary: Summary,
+}
+
+/// Where a summary is, and the last record that it covers; 0 where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    at: Seq,
+    covers: Seq,
 }
 
 #[derive(Debug)]
@@ -30,7 +38,7 @@ impl Log {
     /// That of a thread which begins.
     pub(super) fn stored(store: Store, thread: ThreadId, generation: Generation) -> Self {
         let place = Place::Stored { store, thread, generation };
-        Self { place, head: Seq(0), live: Arc::default(), told_after: Seq(0) }
+        Self { place, head: Seq(0), live: Arc::default(), summary: Summary::default() }
     }
 
     /// That of a thread which goes on.
@@ -41,14 +49,14 @@ impl Log {
         head: Seq,
     ) -> Result<Self, WalkError> {
         let walk = Walk::open(store.clone(), thread, head).await?;
-        let told_after = told_after(&walk).await?;
+        let summary = Summary::last_of(&walk).await?;
         let live = Arc::clone(&walk.live);
-        Ok(Self { place: Place::Stored { store, thread, generation }, head, live, told_after })
+        Ok(Self { place: Place::Stored { store, thread, generation }, head, live, summary })
     }
 
     pub(super) fn in_memory(records: Vec<Record>) -> Self {
-        let (head, told_after) = (place(records.len()), told_after_in(&records));
-        Self { place: Place::Memory(records), head, live: Arc::default(), told_after }
+        let (head, summary) = (place(records.len()), Summary::last_in(&records));
+        Self { place: Place::Memory(records), head, live: Arc::default(), summary }
     }
 
     /// The last record's number.
@@ -71,7 +79,7 @@ impl Log {
                         record => kept.push(record),
                     }
                 }
-                (self.head, self.told_after) = (place(kept.len()), told_after_in(kept));
+                (self.head, self.summary) = (place(kept.len()), Summary::last_in(kept));
                 Ok(())
             }
             Place::Stored { store, thread, generation } => {
@@ -114,13 +122,13 @@ impl Log {
     async fn look_back(&mut self, before: Seq, records: &[Record]) {
         for (seq, record) in (before.0 + 1..).map(Seq).zip(records) {
             match record {
-                Record::Compacted { .. } => self.told_after = covered(seq, record),
+                Record::Compacted { .. } => self.summary = Summary::of(seq, record),
                 Record::Reverted { upto, .. } => {
                     Arc::make_mut(&mut self.live).forget(*upto, seq);
                     let Some(walk) = self.walk() else { continue };
-                    self.told_after = told_after(&walk).await.unwrap_or_else(|error| {
-                        tracing::warn!(%error, "the last summary was not looked for; all is read from now on");
-                        Seq(0)
+                    self.summary = Summary::last_of(&walk).await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the last summary was not found; all is read from now on");
+                        Summary::default()
                     });
                 }
                 _ => {}
@@ -130,7 +138,7 @@ impl Log {
 
     /// What the model is told: all but the last `behind` records, from the last summary on. The error is for people.
     pub(super) async fn conversation(&self, behind: u32) -> Result<Conversation, String> {
-        let (after, upto) = (self.told_after, Seq(self.head.0.saturating_sub(behind)));
+        let (after, upto) = (self.summary.covers, Seq(self.head.0.saturating_sub(behind)));
         match (&self.place, self.walk()) {
             (Place::Memory(kept), _) => {
                 Ok(Conversation::of(kept[after.0.min(upto.0) as usize..upto.0 as usize].iter().cloned()))
@@ -145,6 +153,36 @@ impl Log {
         match &self.place {
             Place::Memory(kept) => UntilNow::Memory(kept.clone()),
             Place::Stored { .. } => self.walk().map_or(UntilNow::Memory(Vec::new()), UntilNow::Stored),
+        }
+    }
+
+    /// The last records of one kind, newest first: at most `limit` of them. The error is for people.
+    pub(super) async fn latest(&self, kind: u8, limit: usize) -> Result<Vec<Record>, String> {
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => {
+                let of_kind = kept.iter().rev().filter(|record| record.kind() == kind);
+                Ok(of_kind.take(limit).cloned().collect())
+            }
+            (_, Some(walk)) => walk.latest(kind, limit).await.map_err(|error| error.to_string()),
+            (_, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// How many tokens the model held after its last answer, as far as the log says; nothing if it has summed up since. The
+    /// error is for people.
+    pub(super) async fn held(&self) -> Result<Option<i64>, String> {
+        let tokens = |record: &Record| match record {
+            Record::TokensSpent(spent) => Some(spent.usage.last.total_tokens),
+            _ => None,
+        };
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => Ok(kept[self.summary.at.0 as usize..].iter().rev().find_map(tokens)),
+            (_, Some(walk)) => {
+                let last = walk.last(Record::TOKENS_SPENT).await.map_err(|error| error.to_string())?;
+                let since = last.filter(|(seq, _)| *seq > self.summary.at);
+                Ok(since.and_then(|(_, record)| tokens(&record)))
+            }
+            (_, None) => Ok(None),
         }
     }
 
@@ -181,22 +219,22 @@ impl Log {
     }
 }
 
-/// The last record that a model need not be told: what comes before the last summary, and is covered by it.
-async fn told_after(walk: &Walk) -> Result<Seq, WalkError> {
-    let last = walk.last(Record::COMPACTED).await?;
-    Ok(last.map_or(Seq(0), |(seq, record)| covered(seq, &record)))
-}
+impl Summary {
+    async fn last_of(walk: &Walk) -> Result<Self, WalkError> {
+        let last = walk.last(Record::COMPACTED).await?;
+        Ok(last.map(|(seq, record)| Self::of(seq, &record)).unwrap_or_default())
+    }
 
-fn told_after_in(records: &[Record]) -> Seq {
-    let last = records.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
-    last.map_or(Seq(0), |last| covered(place(last + 1), &records[last]))
-}
+    fn last_in(records: &[Record]) -> Self {
+        let last = records.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
+        last.map(|last| Self::of(place(last + 1), &records[last])).unwrap_or_default()
+    }
 
-/// The last record that the summary at `seq` covers.
-fn covered(seq: Seq, summary: &Record) -> Seq {
-    match summary {
-        Record::Compacted { behind, .. } => Seq(seq.0.saturating_sub(behind + 1)),
-        _ => Seq(0),
+    fn of(at: Seq, record: &Record) -> Self {
+        match record {
+            Record::Compacted { behind, .. } => Self { at, covers: Seq(at.0.saturating_sub(behind + 1)) },
+            _ => Self::default(),
+        }
     }
 }
 
@@ -218,6 +256,14 @@ impl UntilNow {
         match self {
             Self::Memory(kept) => Ok(kept),
             Self::Stored(walk) => walk.all().await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// One turn that has ended. The error is for people.
+    pub(super) async fn turn(self, id: &str) -> Result<Option<Turn>, String> {
+        match self {
+            Self::Memory(kept) => Ok(turns(kept, None).into_iter().find(|turn| turn.id == id)),
+            Self::Stored(walk) => walk.turn(id).await.map_err(|error| error.to_string()),
         }
     }
 }

@@ -42,6 +42,10 @@ impl Owner {
                 }
                 self.tickets.insert(ticket, Asker::Revert(replier));
                 self.handle(Event::Revert { ticket, turn, upto }).await;
+                self.knows_requests = false;
+                if let Err(error) = self.recall_tokens().await {
+                    tracing::warn!(thread = %self.meta.id, error, "what is left was not counted");
+                }
             }
             Ok(None) if self.log.is_empty() => replier.refuse(&RpcError::no_rollout(self.meta.id)),
             Ok(None) => replier.refuse(&RpcError::turn_not_found(turn)),

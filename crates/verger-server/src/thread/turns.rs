@@ -7,16 +7,18 @@ use uuid::Uuid;
 use verger_core::ids::{Ticket, TurnId};
 use verger_core::server;
 use verger_core::thread::{Effect, Event, Reply};
-use verger_model::{ModelRequest, ProviderConfig, WireApi};
+use verger_model::{InputItem, ProviderConfig, WireApi};
 use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteerResponse};
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
+use super::manner::Manner;
+use super::model_call::{self, Asking};
 use super::owner::{Asker, Owner};
 use super::tools::Policy;
-use super::{context, model_call};
+use super::{context, raw};
 use crate::config::Start;
-use crate::meta::Overrides;
+use crate::meta::{Overrides, Settings};
 use crate::outbox;
 use crate::replier::Replier;
 
@@ -28,18 +30,43 @@ impl Owner {
         let TurnStartParams {
             input,
             client_user_message_id,
+            client_request_id: request,
             model,
+            effort,
+            summary,
             cwd,
             approval_policy,
             sandbox_policy,
+            output_schema,
             ..
         } = params;
-        let over = Overrides { cwd, model, approval_policy, sandbox: sandbox_policy, ..Overrides::default() };
+        match self.has_taken(request.as_deref()).await {
+            Ok(false) => {}
+            // It starts nothing, and changes nothing.
+            Ok(true) => {
+                let asker = Asker::Start(replier);
+                return self.begin(ticket, asker, input, client_user_message_id, request).await;
+            }
+            Err(message) => return self.not_begun(replier, &RpcError::internal(message)).await,
+        }
+        let over = Overrides {
+            cwd,
+            model,
+            effort,
+            summary,
+            approval_policy,
+            sandbox: sandbox_policy,
+            ..Overrides::default()
+        };
         if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
             return self.not_begun(replier, &RpcError::invalid_params(field, reason)).await;
         }
+        if !self.take_schema(output_schema) {
+            return self.not_begun(replier, &RpcError::schema_mismatch()).await;
+        }
         self.apply(over);
-        self.begin(ticket, Asker::Start(replier), input, client_user_message_id).await;
+        self.heard(&input);
+        self.begin(ticket, Asker::Start(replier), input, client_user_message_id, request).await;
     }
 
     /// Refuses a request that might have begun a turn. The house counts on hearing of each.
@@ -54,14 +81,19 @@ impl Owner {
         asker: Asker,
         input: Vec<UserInput>,
         client_id: Option<String>,
+        request: Option<String>,
     ) {
-        if self.meta.preview.is_empty() {
-            self.meta.preview = preview(&input);
-        }
-        self.meta.recency_at = self.caller.shared.clock.unix_sec();
         self.tickets.insert(ticket, asker);
         let turn = TurnId(Uuid::now_v7());
-        self.handle(Event::Begin { ticket, turn, input, client_id }).await;
+        self.handle(Event::Begin { ticket, turn, input, client_id, request }).await;
+    }
+
+    /// The user has spoken: lists show what, and since when.
+    pub(super) fn heard(&mut self, input: &[UserInput]) {
+        if self.meta.preview.is_empty() {
+            self.meta.preview = preview(input);
+        }
+        self.meta.recency_at = self.caller.shared.clock.unix_sec();
     }
 
     /// Lets the machine decide, and carries out its effects in order.
@@ -105,6 +137,7 @@ impl Owner {
                     tracing::error!(answered = asker.is_some(), ?reply, "an answer fits no question")
                 }
             },
+            Effect::Recall { ticket, turn } => self.recall(ticket, turn),
             Effect::Refuse { ticket, error } => {
                 if let Some(
                     Asker::Start(replier)
@@ -148,10 +181,23 @@ impl Owner {
         if self.subscribers.is_empty() {
             return;
         }
+        self.tell_raw(|| raw::before(notification));
         let event = outbox::Event::new(notification, self.caller.shared.clock.unix_ms());
         for outbox in self.subscribers.values() {
             outbox.event(&event);
         }
+        self.tell_raw(|| raw::after(notification));
+    }
+
+    fn tell_raw(&self, notification: impl FnOnce() -> Option<Notification>) {
+        let listeners = self.raw.iter().filter_map(|subscription| self.subscribers.get(subscription));
+        let mut listeners = listeners.peekable();
+        if listeners.peek().is_none() {
+            return;
+        }
+        let Some(notification) = notification() else { return };
+        let event = outbox::Event::new(&notification, self.caller.shared.clock.unix_ms());
+        listeners.for_each(|outbox| outbox.event(&event));
     }
 
     pub(super) fn tell_status(&self, status: ThreadStatus) {
@@ -168,32 +214,45 @@ impl Owner {
     }
 
     async fn call_model(&mut self, call: u64) {
-        let saying = match (self.provider(), self.log.conversation(0).await) {
+        let manner = self.manner();
+        let saying = match (self.provider(&manner), self.log.conversation(0).await) {
             (Ok(provider), Ok(conversation)) => {
-                let request = ModelRequest { input: context::input(conversation), ..self.model_request() };
-                model_call::call(self.caller.clone(), provider, request)
+                let input = context::input(conversation, &provider.id);
+                model_call::call(self.asking(manner, provider, input))
             }
             (Err(message), _) | (_, Err(message)) => model_call::failed(message),
         };
         self.saying = Some((call, saying));
     }
 
-    /// The thread's provider. The error is for people.
-    pub(super) fn provider(&self) -> Result<ProviderConfig, String> {
-        let id = &self.meta.model_provider;
+    /// The provider of a turn. The error is for people.
+    pub(super) fn provider(&self, manner: &Manner) -> Result<ProviderConfig, String> {
+        let id = &manner.provider;
         let provider = self.caller.shared.config().model_providers.get(id).cloned();
         provider.ok_or_else(|| {
             format!("no model provider '{id}' is configured any more; add [model_providers.{id}] to the config")
         })
     }
 
-    /// What each request of the thread's to its model has in common.
-    pub(super) fn model_request(&self) -> ModelRequest {
-        let settings = &self.meta.settings;
-        let instructions = [&settings.base_instructions, &settings.developer_instructions];
-        let instructions = instructions.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
-        let (model, instructions) = (self.meta.model.clone(), instructions.join("\n\n"));
-        ModelRequest { model, instructions, ..ModelRequest::default() }
+    /// What the model is asked, in this turn's way.
+    pub(super) fn asking(&self, manner: Manner, provider: ProviderConfig, input: Vec<InputItem>) -> Asking {
+        let Manner { model, settings, schema, .. } = manner;
+        let Settings { base_instructions, developer_instructions, effort, summary, context_window, .. } =
+            settings;
+        let instructions: Vec<_> = [base_instructions, developer_instructions].into_iter().flatten().collect();
+        let window = context_window.or(self.caller.shared.config().model_context_window);
+        Asking {
+            caller: self.caller.clone(),
+            provider,
+            model,
+            instructions: instructions.join("\n\n"),
+            input,
+            with_tools: true,
+            effort,
+            summary,
+            schema,
+            window: window.map(i64::from),
+        }
     }
 
     /// Starts the helpers that start with their thread. One that is running already is left alone.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use verger_core::ids::{Seq, ThreadId};
 use verger_core::thread::{Conversation, KeptTurn, Live, Record, kept_turns};
 use verger_store::{Direction, Store, StoreError, StoredRecord};
+use verger_wire::types::Turn;
 
 /// A page of records when a log is read.
 const PAGE: usize = 1000;
@@ -210,6 +211,19 @@ impl Walk {
         };
         let turns = parts.into_iter().rev().flatten().map(|(_, turn)| turn).collect();
         Ok(Newest { turns, cut })
+    }
+
+    /// One turn, which is not active.
+    pub(super) async fn turn(&self, id: &str) -> Result<Option<Turn>, WalkError> {
+        let Some(start) = self.locate(id).await? else { return Ok(None) };
+        let turns = self.turns(&[start], None).await?;
+        Ok(turns.into_iter().map(|(_, kept)| kept.turn).find(|turn| turn.id == id))
+    }
+
+    /// The last records of one kind, newest first: at most `limit` of them.
+    pub(super) async fn latest(&self, kind: u8, limit: usize) -> Result<Vec<Record>, WalkError> {
+        let found = self.find(kind, (Seq(0), self.head), Direction::Descending, limit).await?;
+        found.iter().map(|stored| self.decode(stored)).collect()
     }
 
     /// Every record that counts.

@@ -7,7 +7,7 @@ use crate::stage::{Stage, begin_turn, ended, resume, turn};
 
 /// The prompt decides what the fake model does.
 fn stage(prompt: &str) -> Stage {
-    Stage::new(|home: &Home| home.config().set("compact_prompt", &json!(prompt).to_string()))
+    Stage::new(|home: &Home| home.config().key("compact_prompt", &json!(prompt).to_string()))
 }
 
 async fn three_turns(stage: &Stage, client: &Client) -> String {

@@ -105,7 +105,7 @@ async fn a_revert_is_whole_or_has_not_been() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_compaction_is_whole_or_interrupted() {
     let prompt = "STREAM n=20 size=10 delay_ms=2";
-    let mut stage = Stage::new(|home: &Home| home.config().set("compact_prompt", &json!(prompt).to_string()));
+    let mut stage = Stage::new(|home: &Home| home.config().key("compact_prompt", &json!(prompt).to_string()));
     let mut random = Random::from_clock();
     let change = Change { method: "thread/compact/start", window: 90_000 };
     let (mut compacted, mut interrupted) = (0, 0);

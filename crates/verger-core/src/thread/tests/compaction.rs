@@ -16,7 +16,7 @@ fn turn(thread: &mut Executor, words: &str) {
 
 /// The summary, and how many items come after it.
 fn told(thread: &Executor) -> (Option<String>, usize) {
-    let Conversation { summary, said } = thread.conversation();
+    let Conversation { summary, said, .. } = thread.conversation();
     let counts = |said: &&Said| !matches!(said, Said::Item(ThreadItem::ContextCompaction(_)));
     (summary, said.iter().filter(counts).count())
 }

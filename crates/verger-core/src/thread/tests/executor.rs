@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 use verger_wire::Notification;
-use verger_wire::types::{ThreadItem, ThreadStatus, Turn, TurnStatus, UserInput};
+use verger_wire::types::{
+    ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus, UserInput,
+};
 
 use crate::ids::{Seq, ThreadId, Ticket, TurnId};
 use crate::thread::{Conversation, Effect, Event, Live, Record, Reply, Says, Thread, turns};
@@ -17,6 +19,8 @@ pub(super) struct Executor {
     pub(super) log: Vec<Record>,
     /// What a client that follows the thread from its beginning knows of each turn.
     pub(super) told: BTreeMap<String, Turn>,
+    /// What it was last told that the thread has spent.
+    pub(super) told_spent: Option<ThreadTokenUsage>,
     /// One line for each effect, in order.
     pub(super) transcript: Vec<String>,
     /// The model call under way.
@@ -43,6 +47,7 @@ impl Executor {
             machine: Thread::new(ThreadId(Uuid::from_u128(1))),
             log: Vec::new(),
             told: BTreeMap::new(),
+            told_spent: None,
             transcript: Vec::new(),
             call: None,
             tools: Vec::new(),
@@ -64,10 +69,16 @@ impl Executor {
     }
 
     pub(super) fn begin(&mut self, text: &str) {
+        self.request(text, None);
+    }
+
+    /// The same, by a request that the client has an id of its own for.
+    pub(super) fn request(&mut self, text: &str, request: Option<&str>) {
         let ticket = self.ticket();
         self.begins += 1;
         let turn = TurnId(Uuid::from_u128(0x1000 + u128::from(self.begins)));
-        self.handle(Event::Begin { ticket, turn, input: vec![UserInput::text(text)], client_id: None });
+        let (input, request) = (vec![UserInput::text(text)], request.map(str::to_owned));
+        self.handle(Event::Begin { ticket, turn, input, client_id: None, request });
     }
 
     pub(super) fn interrupt(&mut self) {
@@ -157,6 +168,9 @@ impl Executor {
                     Record::Reverted { .. } => "reverted",
                     Record::Compacted { .. } => "compacted",
                     Record::Injected { .. } => "injected",
+                    Record::TokensSpent(_) => "spent",
+                    Record::RequestTaken { .. } => "request",
+                    Record::ThoughtSealed { .. } => "seal",
                 });
                 self.transcript.push(format!("append {}", names.collect::<Vec<_>>().join(" ")));
                 self.log.extend(records);
@@ -179,6 +193,14 @@ impl Executor {
                     Reply::Reverted => "reply reverted".into(),
                     Reply::Done => "reply".into(),
                 });
+            }
+            Effect::Recall { ticket, turn } => {
+                self.answered(ticket);
+                let turns = turns(self.log.clone(), None);
+                let kept =
+                    turns.iter().find(|kept| kept.id == turn).expect("a request of a turn that never was");
+                assert_ne!(kept.status, TurnStatus::InProgress, "an active turn needs no recalling");
+                self.transcript.push(format!("recall turn {:?}", kept.status));
             }
             Effect::Refuse { ticket, error } => {
                 self.answered(ticket);
@@ -238,6 +260,23 @@ impl Executor {
                 let Some(ThreadItem::AgentMessage(message)) = item else { panic!("a delta of no message") };
                 message.text.push_str(&n.delta);
             }
+            Notification::ReasoningSummaryPartAdded(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                assert_eq!(usize::try_from(n.summary_index), Ok(item.summary.len()), "a part is left out");
+                item.summary.push(String::new());
+            }
+            Notification::ReasoningSummaryTextDelta(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                let part = usize::try_from(n.summary_index).ok().and_then(|part| item.summary.get_mut(part));
+                part.expect("a delta of no part").push_str(&n.delta);
+            }
+            Notification::ReasoningTextDelta(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                let part = usize::try_from(n.content_index).expect("from 0 on");
+                assert!(part <= item.content.len(), "a part is left out");
+                item.content.resize(item.content.len().max(part + 1), String::new());
+                item.content[part].push_str(&n.delta);
+            }
             Notification::ItemCompleted(n) => {
                 let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
                 let item = turn.items.iter_mut().find(|i| i.id() == n.item.id());
@@ -260,9 +299,21 @@ impl Executor {
                 let from = self.reverting.clone().expect("a revert was asked for");
                 self.told.retain(|id, _| *id < from);
             }
+            Notification::ThreadTokenUsageUpdated(n) => {
+                assert!(self.told.contains_key(&n.turn_id), "tokens of a turn that never started");
+                self.told_spent = Some(n.token_usage);
+            }
             _ => {}
         }
         self.transcript.push(line);
+    }
+
+    fn thought(&mut self, turn: &str, item: &str) -> &mut ReasoningItem {
+        let turn = self.told.get_mut(turn).expect("a thought of a turn that never started");
+        match turn.items.iter_mut().find(|i| i.id() == item) {
+            Some(ThreadItem::Reasoning(item)) => item,
+            other => panic!("a delta of no thought: {other:?}"),
+        }
     }
 
     /// K5, K7: the log and the active turn tell a newcomer exactly what the first client was told.
@@ -285,6 +336,11 @@ impl Executor {
         let live = self.live();
         assert_eq!(turns(live.clone(), None), turns(self.log.clone(), None), "what is passed by is what is forgotten");
         assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
+        let spent = self.log.iter().rev().find_map(|record| match record {
+            Record::TokensSpent(spent) => Some(spent.usage.clone()),
+            _ => None,
+        });
+        assert_eq!(spent, self.told_spent, "the log and the first client count otherwise");
     }
 }
 

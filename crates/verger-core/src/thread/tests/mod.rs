@@ -4,4 +4,8 @@ mod compaction;
 mod executor;
 mod histories;
 mod reverts;
+mod spending;
+mod steering;
 mod stories;
+mod thoughts;
+mod twice;

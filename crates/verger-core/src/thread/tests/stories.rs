@@ -105,19 +105,6 @@ fn an_interrupt_is_answered_when_the_turn_has_ended_and_what_was_said_is_kept() 
 }
 
 #[test]
-fn a_start_during_a_turn_joins_it_and_the_model_is_asked_again() {
-    let mut thread = Executor::new();
-    thread.begin("one");
-    thread.transcript.clear();
-    thread.begin("two");
-    story(&mut thread, &["append item", "reply turn InProgress", "item/started", "item/completed"]);
-    thread.says(Says::Completed);
-    story(&mut thread, &["call model"]);
-    thread.says(Says::Completed);
-    assert_eq!(thread.idle_seen, 2);
-}
-
-#[test]
 fn words_of_an_earlier_call_are_ignored() {
     let mut thread = Executor::new();
     thread.begin("one");
