@@ -250,7 +250,10 @@ mod tests {
             assert!(none.0 <= few && none.1.is_none(), "nor does it take more that there is none: {none:?}");
         }
         // Of the others, what lies between is stepped over.
-        assert_eq!(steps(&short, TURN, all, Direction::Descending).0, steps(&long, TURN, all, Direction::Descending).0);
+        assert_eq!(
+            steps(&short, TURN, all, Direction::Descending).0,
+            steps(&long, TURN, all, Direction::Descending).0
+        );
         let missing = steps(&long, 5, all, Direction::Descending);
         assert!(missing.0 > 100_000, "{missing:?}");
     }

@@ -244,7 +244,9 @@ impl RpcError {
     /// `thread/revert` while a turn runs.
     #[must_use]
     pub fn revert_during_turn(thread: impl Display, turn: impl Display) -> Self {
-        Self::refused(format!("cannot revert thread {thread} while turn {turn} is in progress; interrupt it first"))
+        Self::refused(format!(
+            "cannot revert thread {thread} while turn {turn} is in progress; interrupt it first"
+        ))
     }
 
     /// `thread/compact/start` while a turn runs.

@@ -101,8 +101,12 @@ impl Thread {
             Says::Completed if summing.text.trim().is_empty() => {
                 active.call = None;
                 let message = "the model's summary is empty".to_owned();
-                let error =
-                    TurnError { message, codex_error_info: None, additional_details: None, misalignment: None };
+                let error = TurnError {
+                    message,
+                    codex_error_info: None,
+                    additional_details: None,
+                    misalignment: None,
+                };
                 self.not_summed_up(at, error);
             }
             Says::Completed => {
@@ -134,8 +138,10 @@ impl Thread {
         let turn = active.turn.id.clone();
         let item = active.turn.items[index].clone();
         let (behind, summary) = (self.behind(covers), text);
-        let mut records =
-            vec![Record::Compacted { turn: turn.clone(), behind, summary, at }, active.completed_record(&item, at)];
+        let mut records = vec![
+            Record::Compacted { turn: turn.clone(), behind, summary, at },
+            active.completed_record(&item, at),
+        ];
         self.room.held = None;
         let goes_on = active.is_unheard();
         if !goes_on {

@@ -1,12 +1,12 @@
 //! What a model has to know of a thread: what was said since the conversation was last summed up, and that summary.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use verger_wire::types::ThreadItem;
 
-use super::{Record, Seal};
 use super::record::cut_off;
+use super::{Record, Seal};
 
 /// A conversation, for a model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,7 +56,9 @@ impl Conversation {
                     filling.open.push((turn.clone(), index));
                     filling.insert(number, (turn, index), item);
                 }
-                Record::ItemCompleted { turn, index, item, .. } => filling.complete(number, (turn, index), item),
+                Record::ItemCompleted { turn, index, item, .. } => {
+                    filling.complete(number, (turn, index), item)
+                }
                 Record::Injected { turn, index, items, .. } => {
                     let at = turn.map(|turn| (turn, index));
                     let place = |item| Place { record: number, at: at.clone(), said: Said::Injected(item) };
@@ -76,7 +78,10 @@ impl Conversation {
                 | Record::RequestTaken { .. } => {}
             }
         }
-        Self { summary, sealed, said: filling.places.into_iter().map(Place::whole).collect() }
+        let said: Vec<Said> = filling.places.into_iter().map(Place::whole).collect();
+        let thoughts: HashSet<&str> = said.iter().filter_map(Said::thought).collect();
+        sealed.retain(|item: &String, _| thoughts.contains(item.as_str()));
+        Self { summary, said, sealed }
     }
 }
 
@@ -104,6 +109,16 @@ impl Filling {
             |place: &&Place| place.at.as_ref().is_some_and(|(turn, index)| *turn == of.0 && *index > of.1);
         let at = self.places.len() - self.places.iter().rev().take_while(begins_later).count();
         self.places.insert(at, Place { record, at: Some(of), said: Said::Item(item) });
+    }
+}
+
+impl Said {
+    /// The id of the item, where it is a thought.
+    fn thought(&self) -> Option<&str> {
+        match self {
+            Self::Item(item @ ThreadItem::Reasoning(_)) => Some(item.id()),
+            Self::Item(_) | Self::Injected(_) => None,
+        }
     }
 }
 

@@ -62,7 +62,11 @@ impl House {
                 let row = store.thread(thread).await.map_err(|e| RpcError::internal(e.to_string()))?;
                 let row = row.ok_or_else(|| RpcError::thread_not_loaded(thread))?;
                 let records = async {
-                    if include_turns { Walk::open(store, thread, row.head).await?.all().await } else { Ok(Vec::new()) }
+                    if include_turns {
+                        Walk::open(store, thread, row.head).await?.all().await
+                    } else {
+                        Ok(Vec::new())
+                    }
                 };
                 let records =
                     records.await.map_err(|error: WalkError| RpcError::internal(error.to_string()))?;

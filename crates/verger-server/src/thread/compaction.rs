@@ -7,9 +7,9 @@ use verger_core::thread::{Conversation, Event, Said, Says};
 use verger_model::{InputItem, WireApi};
 use verger_wire::types::{ThreadItem, UserInput};
 
+use super::context;
 use super::model_call::{self, Asking};
 use super::owner::{Asker, Owner};
-use super::context;
 use crate::config::Config;
 use crate::replier::Replier;
 
@@ -78,10 +78,12 @@ pub(super) fn told(summary: &str) -> InputItem {
 
 /// What the offline model makes of a conversation: it cannot tell what matters, but it can count and quote.
 fn offline_summary(conversation: &Conversation) -> String {
-    let items = || conversation.said.iter().filter_map(|said| match said {
-        Said::Item(item) => Some(item),
-        Said::Injected(_) => None,
-    });
+    let items = || {
+        conversation.said.iter().filter_map(|said| match said {
+            Said::Item(item) => Some(item),
+            Said::Injected(_) => None,
+        })
+    };
     let words = |item: &ThreadItem| match item {
         ThreadItem::UserMessage(message) => message.content.iter().find_map(|input| match input {
             UserInput::Text { text, .. } => Some(text.clone()),

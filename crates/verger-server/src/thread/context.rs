@@ -3,9 +3,7 @@
 use serde_json::Value;
 use verger_core::thread::{Conversation, OUTCOME_UNKNOWN, Said, Seal};
 use verger_model::{InputItem, Part, Reasoning, offered_name};
-use verger_wire::types::{
-    ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, UserInput,
-};
+use verger_wire::types::{ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, UserInput};
 
 use super::{compaction, images, injecting};
 

@@ -69,7 +69,9 @@ impl Owner {
     pub(super) async fn inject(&mut self, ticket: Ticket, replier: Replier, items: Vec<Value>) {
         match check(&items) {
             Err((at, why)) => replier.refuse(&RpcError::invalid_params(&format!("items[{at}]"), why)),
-            Ok(()) if items.is_empty() => replier.refuse(&RpcError::invalid_params("items", "none are there")),
+            Ok(()) if items.is_empty() => {
+                replier.refuse(&RpcError::invalid_params("items", "none are there"))
+            }
             Ok(()) => {
                 self.tickets.insert(ticket, Asker::Plain(replier));
                 self.handle(Event::Inject { ticket, items }).await;
@@ -86,7 +88,8 @@ fn check(items: &[Value]) -> Result<(), (usize, String)> {
             InputItem::ToolCall { call_id, .. } => drop(open.insert((call_id, at))),
             InputItem::ToolOutput { call_id, .. } => {
                 let call = open.iter().find(|(id, _)| *id == call_id).cloned();
-                let call = call.ok_or_else(|| (at, format!("answers no function_call '{call_id}' before it")))?;
+                let call =
+                    call.ok_or_else(|| (at, format!("answers no function_call '{call_id}' before it")))?;
                 open.remove(&call);
             }
             _ => {}
@@ -94,16 +97,19 @@ fn check(items: &[Value]) -> Result<(), (usize, String)> {
     }
     match open.first() {
         None => Ok(()),
-        Some((id, at)) => {
-            Err((*at, format!("no function_call_output for '{id}' follows, and models refuse a call without one")))
-        }
+        Some((id, at)) => Err((
+            *at,
+            format!("no function_call_output for '{id}' follows, and models refuse a call without one"),
+        )),
     }
 }
 
 /// The item in a model's terms.
 pub(super) fn understood(item: &Value) -> Result<InputItem, String> {
     Ok(match Raw::deserialize(item).map_err(|error| error.to_string())? {
-        Raw::Message { role: Role::Assistant, content } => InputItem::AssistantMessage { text: joined(content) },
+        Raw::Message { role: Role::Assistant, content } => {
+            InputItem::AssistantMessage { text: joined(content) }
+        }
         Raw::Message { role: Role::User | Role::Developer | Role::System, content } => {
             InputItem::UserMessage { content: parts(content) }
         }
@@ -149,10 +155,12 @@ mod tests {
 
     #[test]
     fn what_can_be_told_to_a_model_is_taken() {
-        let call = json!({ "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "id": "fc" });
+        let call =
+            json!({ "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "id": "fc" });
         let output = json!({ "type": "function_call_output", "call_id": "c", "output": "done" });
         let pieces = json!({ "type": "function_call_output", "call_id": "c", "output": [{ "type": "input_text", "text": "done" }] });
-        let items = [said("user", "input_text", "hi"), said("assistant", "output_text", "ho"), call.clone(), output];
+        let items =
+            [said("user", "input_text", "hi"), said("assistant", "output_text", "ho"), call.clone(), output];
         assert_eq!(check(&items), Ok(()));
         assert_eq!(understood(&items[0]), Ok(InputItem::user("hi")));
         assert_eq!(understood(&items[1]), Ok(InputItem::AssistantMessage { text: "ho".into() }));

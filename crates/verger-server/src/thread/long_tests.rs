@@ -8,10 +8,10 @@ use uuid::Uuid;
 use verger_core::ids::{Generation, Seq, ThreadId};
 use verger_core::thread::Record;
 use verger_store::{Append, Liveness, NewThread, Store, ThreadPatch};
-use verger_wire::requests::{
-    ItemsCursor, SortDirection, ThreadItemsListParams, ThreadTurnsListParams,
+use verger_wire::requests::{ItemsCursor, SortDirection, ThreadItemsListParams, ThreadTurnsListParams};
+use verger_wire::types::{
+    AgentMessageItem, ThreadItem, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
 };
-use verger_wire::types::{AgentMessageItem, ThreadItem, TurnItemsView, TurnStatus, UserInput, UserMessageItem};
 
 use super::log::Log;
 use super::pages::{Page, PageQuery, Picture};
@@ -40,7 +40,11 @@ fn turn(n: usize) -> Vec<Record> {
     let item = |index: usize| {
         let id = format!("{n}-{index}");
         match index {
-            0 => ThreadItem::UserMessage(UserMessageItem { id, client_id: None, content: vec![UserInput::text("hi")] }),
+            0 => ThreadItem::UserMessage(UserMessageItem {
+                id,
+                client_id: None,
+                content: vec![UserInput::text("hi")],
+            }),
             _ => ThreadItem::AgentMessage(AgentMessageItem { id, text: "ok".into(), ..Default::default() }),
         }
     };
@@ -69,10 +73,12 @@ impl Long {
             records.extend(turn(n));
             kept.push(turn_id(n));
         }
-        let summary = Record::Compacted { turn: kept[turns - 10].clone(), behind: 0, summary: "s".into(), at: 0 };
+        let summary =
+            Record::Compacted { turn: kept[turns - 10].clone(), behind: 0, summary: "s".into(), at: 0 };
         records.insert(records.len() - 9 * (ITEMS_EACH + 2), summary);
         let thread = ThreadId(Uuid::now_v7());
-        let encoded = records.iter().map(|r| verger_store::Record { kind: r.kind(), body: r.encode() }).collect();
+        let encoded =
+            records.iter().map(|r| verger_store::Record { kind: r.kind(), body: r.encode() }).collect();
         let append = Append {
             thread,
             generation: OWNER,
@@ -90,7 +96,11 @@ impl Long {
         Picture { walk, active: None }.page(query).await.unwrap()
     }
 
-    async fn turns(&self, direction: SortDirection, cursor: Option<String>) -> verger_wire::requests::ThreadTurnsListResponse {
+    async fn turns(
+        &self,
+        direction: SortDirection,
+        cursor: Option<String>,
+    ) -> verger_wire::requests::ThreadTurnsListResponse {
         let params = ThreadTurnsListParams {
             thread_id: self.thread.to_string(),
             cursor,
@@ -104,7 +114,12 @@ impl Long {
         }
     }
 
-    async fn items(&self, direction: SortDirection, cursor: Option<String>, turn: Option<String>) -> verger_wire::requests::ThreadItemsListResponse {
+    async fn items(
+        &self,
+        direction: SortDirection,
+        cursor: Option<String>,
+        turn: Option<String>,
+    ) -> verger_wire::requests::ThreadItemsListResponse {
         let params = ThreadItemsListParams {
             thread_id: self.thread.to_string(),
             cursor: cursor.map(ItemsCursor::Page),
@@ -141,10 +156,12 @@ impl Long {
         let walk = Walk::open(self.store.clone(), self.thread, self.head).await.unwrap();
         let picture = Picture { walk, active: None };
         costs.insert("cursors of a resume", self.cost(async { picture.newest().await.unwrap() }).await);
-        costs.insert("turns of a resume with room for few", self.cost(async { picture.newest_turns(1).await.unwrap() }).await);
-        let reopened = async {
-            Log::reopened(self.store.clone(), self.thread, OWNER, self.head).await.unwrap()
-        };
+        costs.insert(
+            "turns of a resume with room for few",
+            self.cost(async { picture.newest_turns(1).await.unwrap() }).await,
+        );
+        let reopened =
+            async { Log::reopened(self.store.clone(), self.thread, OWNER, self.head).await.unwrap() };
         costs.insert("loading it", self.cost(reopened).await);
         let log = Log::reopened(self.store.clone(), self.thread, OWNER, self.head).await.unwrap();
         costs.insert("what the model is told", self.cost(async { log.conversation(0).await.unwrap() }).await);

@@ -230,7 +230,9 @@ impl Owner {
         let id = &manner.provider;
         let provider = self.caller.shared.config().model_providers.get(id).cloned();
         provider.ok_or_else(|| {
-            format!("no model provider '{id}' is configured any more; add [model_providers.{id}] to the config")
+            format!(
+                "no model provider '{id}' is configured any more; add [model_providers.{id}] to the config"
+            )
         })
     }
 
@@ -239,7 +241,8 @@ impl Owner {
         let Manner { model, settings, schema, .. } = manner;
         let Settings { base_instructions, developer_instructions, effort, summary, context_window, .. } =
             settings;
-        let instructions: Vec<_> = [base_instructions, developer_instructions].into_iter().flatten().collect();
+        let instructions: Vec<_> =
+            [base_instructions, developer_instructions].into_iter().flatten().collect();
         let window = context_window.or(self.caller.shared.config().model_context_window);
         Asking {
             caller: self.caller.clone(),

@@ -140,8 +140,7 @@ impl Walk {
     async fn search_all(&self, turn: &str) -> Result<Option<Seq>, WalkError> {
         let mut upto = self.head;
         loop {
-            let begins =
-                self.find(Record::TURN_STARTED, (Seq(0), upto), Direction::Descending, PAGE).await?;
+            let begins = self.find(Record::TURN_STARTED, (Seq(0), upto), Direction::Descending, PAGE).await?;
             for begin in &begins {
                 if self.decode(begin)?.turn() == Some(turn) {
                     return Ok(Some(begin.seq));
@@ -243,11 +242,7 @@ impl Walk {
         self.sized_records(after, upto).await.map(|(records, _)| records)
     }
 
-    async fn sized_records(
-        &self,
-        after: Seq,
-        upto: Seq,
-    ) -> Result<(Vec<(Seq, Record)>, usize), WalkError> {
+    async fn sized_records(&self, after: Seq, upto: Seq) -> Result<(Vec<(Seq, Record)>, usize), WalkError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         for (mut after, upto) in self.live.within(after, upto.min(self.head)) {
             while after < upto {

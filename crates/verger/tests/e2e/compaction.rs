@@ -78,7 +78,10 @@ async fn the_model_is_told_the_summary_and_clients_the_whole() {
     let told = heard(&stage);
     assert_eq!((told.len(), told[1].as_str()), (2, "four"), "{told:?}");
     assert!(told[0].starts_with("Summary of this conversation") && told[0].ends_with("\n\nok"), "{told:?}");
-    let all = [vec!["userMessage", "agentMessage"].repeat(3), vec!["contextCompaction", "userMessage", "agentMessage"]];
+    let all = [
+        vec!["userMessage", "agentMessage"].repeat(3),
+        vec!["contextCompaction", "userMessage", "agentMessage"],
+    ];
     assert_eq!(items(&client, &thread).await, all.concat());
     drop(client);
     stage.restart();
@@ -90,7 +93,10 @@ async fn the_model_is_told_the_summary_and_clients_the_whole() {
     // A summary of the summary and what came after it.
     compacted(&client, &thread).await;
     let asked = heard(&stage);
-    assert!(asked[0].starts_with("Summary of this") && asked[1..] == ["four", "ok", "five", "ok", "sum it up"], "{asked:?}");
+    assert!(
+        asked[0].starts_with("Summary of this") && asked[1..] == ["four", "ok", "five", "ok", "sum it up"],
+        "{asked:?}"
+    );
     turn(&client, &thread, "six").await;
     assert_eq!(heard(&stage).len(), 2);
     client.close().await;
@@ -187,7 +193,8 @@ async fn what_is_said_during_a_summary_is_answered_after_it() {
 async fn the_offline_model_sums_up_what_it_can_count() {
     let stage = Stage::bare();
     let client = stage.client("client").await;
-    let started = client.call("thread/start", json!({ "modelProvider": "offline", "cwd": stage.home.work() })).await;
+    let started =
+        client.call("thread/start", json!({ "modelProvider": "offline", "cwd": stage.home.work() })).await;
     let thread = started["thread"]["id"].as_str().expect("an id").to_owned();
     for text in ["good morning", "good night"] {
         turn(&client, &thread, text).await;
@@ -199,9 +206,91 @@ async fn the_offline_model_sums_up_what_it_can_count() {
     turn(&client, forked["thread"]["id"].as_str().expect("an id"), "and?").await;
     let told = heard(&stage);
     assert_eq!(told.len(), 2, "{told:?}");
-    for part in ["The user wrote 2 messages", "The first message: good morning", "The last answer: You said: good night"] {
+    for part in [
+        "The user wrote 2 messages",
+        "The first message: good morning",
+        "The last answer: You said: good night",
+    ] {
         assert!(told[0].contains(part), "{part} is not in {told:?}");
     }
+    client.close().await;
+    stage.finish();
+}
+
+/// A stage whose model is full after every answer: the fake model says that each leaves it with 15 tokens.
+fn full(prompt: &str) -> Stage {
+    Stage::new(|home: &Home| {
+        let config = home.config().key("compact_prompt", &json!(prompt).to_string());
+        config.key("model_auto_compact_token_limit", "15").server("helper", &home.bad_helper(&["polite"]))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_full_model_sums_up_without_being_asked() {
+    let mut stage = full("sum it up");
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    turn(&client, &thread, "one").await;
+    assert_eq!(heard(&stage), ["one"]);
+    drop(client);
+    // That it is full is remembered.
+    stage.restart();
+    let client = stage.client("client").await;
+    resume(&client, &thread).await;
+    let before = stage.home.model().requests().len();
+    assert_eq!(turn(&client, &thread, "two").await["status"], "completed");
+    let asked = |n: usize| {
+        let input = stage.home.model().requests()[n].body["input"].as_array().expect("input").clone();
+        input
+            .iter()
+            .map(|item| item["content"][0]["text"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(before), ["one", "ok", "sum it up"], "without what the user says now");
+    assert_eq!((asked(before + 1).len(), asked(before + 1)[1].as_str()), (2, "two"));
+    assert_eq!(stage.home.model().requests().len(), before + 2);
+    let kinds = ["userMessage", "agentMessage", "userMessage", "contextCompaction", "agentMessage"];
+    assert_eq!(items(&client, &thread).await, kinds);
+    client.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_full_model_sums_up_between_two_calls_of_one_turn() {
+    let stage = full("sum it up");
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    let over = turn(&client, &thread, "CALL mcp__helper pid {}").await;
+    assert_eq!(over["status"], "completed");
+    let requests = stage.home.model().requests();
+    assert_eq!(requests.len(), 3, "the call, the summary, the answer");
+    let asked = requests[1].body["input"].to_string();
+    assert!(asked.contains("function_call_output") && asked.contains("sum it up"), "{asked}");
+    assert_eq!(requests[1].body.get("tools"), None);
+    assert_eq!(heard(&stage).len(), 1, "the summary alone: {:?}", heard(&stage));
+    assert!(requests[2].body["tools"].is_array(), "it may go on with its tools");
+    assert_eq!(
+        items(&client, &thread).await,
+        ["userMessage", "mcpToolCall", "contextCompaction", "agentMessage"]
+    );
+    client.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_full_model_that_cannot_sum_up_fails_the_turn_and_is_asked_again() {
+    let stage = full("FAIL status=400 times=1");
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    turn(&client, &thread, "one").await;
+    let over = turn(&client, &thread, "two").await;
+    assert_eq!(over["status"], "failed");
+    let message = over["error"]["message"].as_str().expect("a message");
+    assert!(message.starts_with("the conversation could not be summed up"), "{message}");
+    // It still is full, and this time it can.
+    assert_eq!(turn(&client, &thread, "three").await["status"], "completed");
+    let told = heard(&stage);
+    assert_eq!((told.len(), told[1].as_str()), (2, "three"), "{told:?}");
     client.close().await;
     stage.finish();
 }

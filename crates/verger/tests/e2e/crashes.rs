@@ -27,7 +27,12 @@ struct Seen {
 }
 
 /// A thread of three turns, and a server that was killed while it was being changed.
-async fn torn(stage: &mut Stage, random: &mut Random, change: &Change, params: impl Fn(&[String]) -> Value) -> (String, Seen) {
+async fn torn(
+    stage: &mut Stage,
+    random: &mut Random,
+    change: &Change,
+    params: impl Fn(&[String]) -> Value,
+) -> (String, Seen) {
     let client = stage.client("before").await;
     let thread = stage.thread(&client).await;
     for text in ["one", "two", "three"] {
@@ -160,7 +165,11 @@ async fn a_fork_is_whole_or_has_not_been() {
             forked += 1;
             let fork = fork["id"].as_str().expect("an id");
             assert_eq!(turns(&client, fork).await.len(), 2, "round {round}");
-            assert_eq!(go_on(&stage, &client, fork).await, ["one", "ok", "two", "ok", "next"], "round {round}");
+            assert_eq!(
+                go_on(&stage, &client, fork).await,
+                ["one", "ok", "two", "ok", "next"],
+                "round {round}"
+            );
         }
         assert_eq!(go_on(&stage, &client, &thread).await, WHOLE, "round {round}: its source is as it was");
         client.close().await;
@@ -176,7 +185,8 @@ async fn what_is_injected_is_there_or_was_not_acknowledged() {
     let text = json!({ "type": "input_text", "text": "by the way" });
     let item = json!({ "type": "message", "role": "user", "content": [text] });
     for round in 0..KILLS * scale() {
-        let (thread, seen) = torn(&mut stage, &mut random, &change, |_| json!({ "items": [item, item] })).await;
+        let (thread, seen) =
+            torn(&mut stage, &mut random, &change, |_| json!({ "items": [item, item] })).await;
         let client = stage.client("after").await;
         assert_eq!(turns(&client, &thread).await.len(), 3, "round {round}");
         let told = go_on(&stage, &client, &thread).await;

@@ -40,7 +40,12 @@ async fn injected_items_are_heard_by_the_model_and_are_no_turn() {
     let from = client.mark();
     let call = json!({ "type": "function_call", "call_id": "c", "name": "look", "arguments": "{}" });
     let output = json!({ "type": "function_call_output", "call_id": "c", "output": "seen" });
-    inject(&client, &thread, json!([message("user", "by the way"), message("assistant", "noted"), call, output])).await;
+    inject(
+        &client,
+        &thread,
+        json!([message("user", "by the way"), message("assistant", "noted"), call, output]),
+    )
+    .await;
     assert_eq!(client.notes(from, "turn/started"), [Value::Null; 0]);
     stage.daemon.signal(Signal::KILL);
     stage.daemon.wait(SOON * 5);
@@ -62,7 +67,9 @@ async fn injected_items_are_heard_by_the_model_and_are_no_turn() {
     assert_eq!(heard(&stage), told, "kept over a kill");
     // What comes after a forgotten turn is forgotten with it.
     inject(&client, &thread, json!([message("user", "late")])).await;
-    let last = client.call("thread/turns/list", json!({ "threadId": thread, "limit": 1 })).await["data"][0]["id"].clone();
+    let last =
+        client.call("thread/turns/list", json!({ "threadId": thread, "limit": 1 })).await["data"][0]["id"]
+            .clone();
     client.call("thread/revert", json!({ "threadId": thread, "beforeTurnId": last })).await;
     turn(&client, &thread, "again").await;
     let told = [&told[..6], &expected(&[("user", "again")])].concat();
@@ -90,7 +97,11 @@ async fn injected_items_may_come_first_and_during_a_turn() {
     assert_eq!(kinds, ["user", "user", "assistant", "user"], "asked again for it, after its answer");
     assert_eq!(said[3].1, "meanwhile");
     let shown = client.call("thread/items/list", json!({ "threadId": thread })).await;
-    assert_eq!(shown["data"].as_array().map(Vec::len), Some(3), "one message of the user's, two answers: {shown}");
+    assert_eq!(
+        shown["data"].as_array().map(Vec::len),
+        Some(3),
+        "one message of the user's, two answers: {shown}"
+    );
     let listed = client.call("thread/list", json!({})).await;
     assert_eq!(listed["data"][0]["preview"], "STREAM n=60 size=2 delay_ms=5", "its first message");
     client.close().await;
@@ -106,7 +117,10 @@ async fn what_no_model_would_understand_is_refused_whole() {
         (json!({ "type": "web_search_call" }), "items[1]: unknown variant `web_search_call`"),
         (json!({ "type": "message", "role": "user" }), "items[1]: missing field `content`"),
         (json!(7), "items[1]: "),
-        (json!({ "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}" }), "no function_call_output for 'c'"),
+        (
+            json!({ "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}" }),
+            "no function_call_output for 'c'",
+        ),
     ] {
         let params = json!({ "threadId": thread, "items": [message("user", "never"), item] });
         let (code, message) = client.refused("thread/inject_items", params).await;

@@ -242,7 +242,8 @@ async fn a_resume_carries_the_newest_turns_and_leads_to_the_others() {
         assert_eq!(shown, all[2..], "8 MB are reached with the third");
         let older = json!({ "cursor": resumed["olderTurnsCursor"], "limit": 1, "sortDirection": "desc" });
         assert_eq!(ids(&turns(client, &thread, older).await), all[1..2]);
-        let newest = json!({ "cursor": resumed["turnsBackwardsCursor"], "limit": 1, "sortDirection": "desc" });
+        let newest =
+            json!({ "cursor": resumed["turnsBackwardsCursor"], "limit": 1, "sortDirection": "desc" });
         assert_eq!(ids(&turns(client, &thread, newest).await), all[4..]);
         resumed["thread"]["status"]["type"].clone()
     };

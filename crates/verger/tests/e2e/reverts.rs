@@ -17,7 +17,12 @@ async fn read(client: &Client, thread: &str) -> Value {
 
 async fn ids(client: &Client, thread: &str) -> Vec<String> {
     let turns = read(client, thread).await["turns"].clone();
-    turns.as_array().expect("turns").iter().map(|turn| turn["id"].as_str().expect("an id").to_owned()).collect()
+    turns
+        .as_array()
+        .expect("turns")
+        .iter()
+        .map(|turn| turn["id"].as_str().expect("an id").to_owned())
+        .collect()
 }
 
 async fn revert(client: &Client, thread: &str, before: &str) -> Value {
@@ -54,7 +59,10 @@ async fn what_is_reverted_is_forgotten_wherever_one_looks() {
     let (from, heard) = (client.mark(), observer.mark());
     let answer = revert(&client, &thread, &turns[1]).await;
     assert_eq!(answer["thread"]["id"], thread.as_str());
-    assert_eq!((&answer["thread"]["turns"], &answer["thread"]["status"]["type"]), (&json!([]), &json!("idle")));
+    assert_eq!(
+        (&answer["thread"]["turns"], &answer["thread"]["status"]["type"]),
+        (&json!([]), &json!("idle"))
+    );
     observer.note(heard, "thread/reverted", |params| params["threadId"] == thread.as_str()).await;
     client.note(from, "thread/reverted", |params| params["threadId"] == thread.as_str()).await;
     let told = client.since(from);
@@ -101,11 +109,18 @@ async fn a_thread_reverted_to_before_its_first_turn_begins_anew() {
     let thread = turns_of(&stage, &client, &["one", "two"]).await;
     let first = ids(&client, &thread).await.remove(0);
     let answer = revert(&client, &thread, &first).await;
-    assert_eq!((&answer["turnsBackwardsCursor"], &answer["itemsBackwardsCursor"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&answer["turnsBackwardsCursor"], &answer["itemsBackwardsCursor"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(page(&client, &thread, json!({})).await["data"], json!([]));
     let items = client.call("thread/items/list", json!({ "threadId": thread })).await;
     assert_eq!(items["data"], json!([]));
-    assert_eq!(client.call("thread/list", json!({})).await["data"][0]["preview"], "", "nothing is left of it");
+    assert_eq!(
+        client.call("thread/list", json!({})).await["data"][0]["preview"],
+        "",
+        "nothing is left of it"
+    );
     drop(client);
     stage.restart();
     let client = stage.client("client").await;
@@ -171,7 +186,11 @@ async fn forks_and_their_source_forget_for_themselves_alone() {
     let before = fork(&source).await;
     revert(&client, &source, &turns[1]).await;
     turn(&client, &source, "else").await;
-    assert_eq!(said(&read(&client, &before).await["turns"]), ["one", "two", "three"], "it shares their records");
+    assert_eq!(
+        said(&read(&client, &before).await["turns"]),
+        ["one", "two", "three"],
+        "it shares their records"
+    );
     let after = fork(&source).await;
     assert_eq!(said(&read(&client, &after).await["turns"]), ["one", "else"]);
     // Into what it shares, and then on its own.
@@ -185,11 +204,15 @@ async fn forks_and_their_source_forget_for_themselves_alone() {
     assert_eq!(said(&read(&client, &of_fork).await["turns"]), ["one", "two", "mine"]);
     let cut = client.call("thread/fork", json!({ "threadId": before, "lastTurnId": turns[1] })).await;
     assert_eq!(said(&cut["thread"]["turns"]), ["one", "two"]);
-    let passing = client.call("thread/fork", json!({ "threadId": before, "ephemeral": true })).await["thread"].clone();
+    let passing =
+        client.call("thread/fork", json!({ "threadId": before, "ephemeral": true })).await["thread"].clone();
     assert_eq!(said(&passing["turns"]), ["one", "two", "mine"]);
     turn(&client, passing["id"].as_str().expect("an id"), "last").await;
     let heard = asked(&stage);
-    assert!(heard.contains("\"mine\"") && !heard.contains("\"and mine\"") && !heard.contains("\"three\""), "{heard}");
+    assert!(
+        heard.contains("\"mine\"") && !heard.contains("\"and mine\"") && !heard.contains("\"three\""),
+        "{heard}"
+    );
     assert_eq!(said(&read(&client, &source).await["turns"]), ["one", "else"]);
     client.close().await;
     stage.finish();

@@ -103,6 +103,11 @@ impl Executor {
         self.reverting = Some(turn.clone());
         self.handle(Event::Revert { ticket, turn, upto });
         self.reverting = None;
+        let taken = self.live().into_iter().filter_map(|record| match record {
+            Record::RequestTaken { turn, request, .. } => Some((request, turn)),
+            _ => None,
+        });
+        self.machine.has_taken(taken.collect::<Vec<_>>());
     }
 
     /// A client puts a message into the model's history.
@@ -334,7 +339,11 @@ impl Executor {
         }
         assert_eq!(snapshot, told, "a newcomer and the first client know different things");
         let live = self.live();
-        assert_eq!(turns(live.clone(), None), turns(self.log.clone(), None), "what is passed by is what is forgotten");
+        assert_eq!(
+            turns(live.clone(), None),
+            turns(self.log.clone(), None),
+            "what is passed by is what is forgotten"
+        );
         assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
         let spent = self.log.iter().rev().find_map(|record| match record {
             Record::TokensSpent(spent) => Some(spent.usage.clone()),

@@ -138,10 +138,9 @@ fn spent() -> Says {
 fn request(thread: &mut Executor, n: u8) {
     let name = format!("r{n}");
     let taken = |thread: &Executor| {
-        let taken = thread
-            .log
-            .iter()
-            .filter(|r| matches!(r, Record::RequestTaken { request, .. } if *request == name));
+        let live = thread.live();
+        let taken =
+            live.iter().filter(|r| matches!(r, Record::RequestTaken { request, .. } if *request == name));
         taken.count()
     };
     thread.request("hi", Some(&name));
