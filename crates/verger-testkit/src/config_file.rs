@@ -26,7 +26,8 @@ impl ConfigFile {
     #[must_use]
     pub fn with_model(base_url: &str) -> Self {
         let top =
-            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\n".to_owned();
+            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n"
+                .to_owned();
         let tables = format!(
             "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = \"responses\"\n\
              request_max_retries = 0\nstream_max_retries = 0\n",

@@ -47,6 +47,7 @@ impl Owner {
                 return self.caller.house.tell(failed);
             }
         }
+        self.replay_questions(&outbox);
         self.subscribers.insert(subscription, outbox);
     }
 

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{Seq, SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, Seq, SubscriptionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Says, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
 use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
+use super::asking::Asked;
 use super::forking::{Forking, Seed, unclaimed};
 use super::log::Log;
 use super::message::ToThread;
@@ -52,6 +53,8 @@ pub(super) struct Owner {
     pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
     /// Requests that the machine will answer.
     pub(super) tickets: HashMap<Ticket, Asker>,
+    /// Open questions, beside what the machine knows of them.
+    pub(super) asked: BTreeMap<QuestionId, Asked>,
     /// The model's words, while it is being called, under the number of the call.
     pub(super) saying: Option<(u64, Saying)>,
     /// Tool calls of the active turn.
@@ -104,6 +107,7 @@ impl Owner {
             log,
             subscribers: BTreeMap::new(),
             tickets: HashMap::new(),
+            asked: BTreeMap::new(),
             saying: None,
             tools: JoinSet::new(),
             errands: JoinSet::new(),
@@ -145,6 +149,11 @@ impl Owner {
 
     /// Gives up what runs, and then the thread.
     async fn end(mut self) {
+        for &question in self.asked.keys() {
+            self.caller.shared.questions.close(question);
+        }
+        // Whoever asked hears that nobody will answer.
+        self.asked.clear();
         self.saying = None;
         self.tools.shutdown().await;
         self.errands.shutdown().await;
@@ -161,7 +170,11 @@ impl Owner {
             }
             ToThread::Detach { subscription } => {
                 self.subscribers.remove(&subscription);
+                self.give_up_hopeless().await;
             }
+            ToThread::Ask { question, ask, asker } => self.ask(question, *ask, asker).await,
+            ToThread::Withdraw { question } => self.handle(Event::Withdrawn { question }).await,
+            ToThread::Answered(answered) => self.answered(*answered).await,
             ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
             // A fork that was given up meanwhile needs no answer.
