@@ -1,6 +1,9 @@
 //! What can go wrong between us and a model.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::kind::{self, ModelErrorKind};
 
 /// Why a model did not answer. Each message names the provider, the cause, and the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,16 @@ pub enum ModelError {
         provider: String,
         /// The variable.
         var: String,
+    },
+    /// The file with the key is not fit to be read.
+    #[error("provider {provider}: key_file {} {cause}", path.display())]
+    KeyFile {
+        /// The provider's id.
+        provider: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        cause: String,
     },
     /// A setting that cannot work.
     #[error("provider {provider}: {setting}: {cause}")]
@@ -106,32 +119,50 @@ pub enum ModelError {
     },
 }
 
-/// Causes that asking again does not cure, whatever the status beside them.
-const FINAL_CODES: [&str; 6] = [
-    "insufficient_quota",
-    "usage_limit_reached",
-    "context_length_exceeded",
-    "invalid_prompt",
-    "invalid_api_key",
-    "model_not_found",
-];
-
 // === impl ModelError ===
 
 impl ModelError {
+    /// What kind of failure it is, for programs.
+    pub fn kind(&self) -> ModelErrorKind {
+        match self {
+            Self::MissingKey { .. } | Self::KeyFile { .. } | Self::Setting { .. } | Self::Roots { .. } => {
+                ModelErrorKind::Setting
+            }
+            Self::Unreachable { .. } => ModelErrorKind::Unreachable,
+            Self::BrokenOff { .. } | Self::Silent { .. } => ModelErrorKind::BrokenOff,
+            Self::Incomplete { .. } => ModelErrorKind::Incomplete,
+            Self::Unreadable { .. } => ModelErrorKind::Unreadable,
+            Self::Status { status, code, message, .. } => kind::told(Some(*status), code.as_deref(), message),
+            Self::Failed { code, message, .. } => kind::told(None, code.as_deref(), message),
+        }
+    }
+
+    /// The HTTP status of an answer that is not a success.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
-        let curable =
-            |code: &Option<String>| !code.as_deref().is_some_and(|code| FINAL_CODES.contains(&code));
-        match self {
-            Self::MissingKey { .. } | Self::Setting { .. } | Self::Roots { .. } => false,
-            Self::Incomplete { .. } | Self::Unreadable { .. } => false,
-            Self::Unreachable { .. } | Self::BrokenOff { .. } | Self::Silent { .. } => true,
-            Self::Status { status, code, .. } => {
-                matches!(status, 408 | 409 | 425 | 429 | 500..=599) && curable(code)
-            }
-            Self::Failed { code, .. } => curable(code),
-        }
+        let curable = match self.kind() {
+            ModelErrorKind::RateLimit
+            | ModelErrorKind::Overloaded
+            | ModelErrorKind::ProviderFailed
+            | ModelErrorKind::Unreachable
+            | ModelErrorKind::BrokenOff => true,
+            ModelErrorKind::ContextLength
+            | ModelErrorKind::UsageLimit
+            | ModelErrorKind::Unauthorized
+            | ModelErrorKind::UnknownModel
+            | ModelErrorKind::BadRequest
+            | ModelErrorKind::Setting
+            | ModelErrorKind::Incomplete
+            | ModelErrorKind::Unreadable => false,
+        };
+        curable && self.status().is_none_or(|status| matches!(status, 408 | 409 | 425 | 429 | 500..=599))
     }
 
     /// How long the provider asked us to stay away.

@@ -4,6 +4,8 @@
 //! [`CUT_FROM`] the caller is shown the head, and when the caller knows the rest already, the rest is dropped as it
 //! comes. A stream of 60 MB is read in a few hundred kB that way.
 //!
+//! Older llama.cpp servers tell of a failure in a field of their own, `error:`, which is read like `data:`.
+//!
 //! Lines end in LF or CR LF. The lone CR that the standard allows too is not known to be sent by anyone.
 
 use std::borrow::Cow;
@@ -153,7 +155,8 @@ fn data_lines(buffer: &[u8], block: Range<usize>) -> impl Iterator<Item = Range<
         let begin = next;
         next += line.len() + 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let value = line.strip_prefix(b"data:").or((line == b"data").then_some(b""))?;
+        let value = line.strip_prefix(b"data:").or_else(|| line.strip_prefix(b"error:"));
+        let value = value.or((line == b"data").then_some(b""))?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let end = begin + line.len();
         Some(end - value.len()..end)
@@ -191,6 +194,7 @@ mod tests {
         check(": ping\n\n\n\ndata: a\n\n: ping\n\nretry: 5\n\n", &["a"]);
         check("data: never finished\n", &[]);
         check("dat: a\ndatas: b\n\ndata: c\n\n", &["c"]);
+        check("error: {}\n\ndata: [DONE]\n\n", &["{}", "[DONE]"]);
     }
 
     #[test]

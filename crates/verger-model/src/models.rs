@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::future::Either;
 
+use crate::chat;
 use crate::clients::Clients;
 use crate::error::ModelError;
 use crate::event::ModelEvent;
@@ -45,7 +46,10 @@ impl Models {
         match provider.wire_api {
             WireApi::Offline => Either::Left(offline::stream(&request)),
             WireApi::Responses => {
-                Either::Right(responses::stream(Arc::clone(&self.clients), provider, &request))
+                Either::Right(Either::Left(responses::stream(Arc::clone(&self.clients), provider, &request)))
+            }
+            WireApi::Chat => {
+                Either::Right(Either::Right(chat::stream(Arc::clone(&self.clients), provider, &request)))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct ProviderConfig {
     pub wire_api: WireApi,
     /// The environment variable that holds the key, sent as a bearer token. `None`: no key is sent.
     pub env_key: Option<String>,
+    /// The file that holds the key, where there is no `env_key`. Only its owner may be able to read it.
+    pub key_file: Option<PathBuf>,
     /// Sent with every request; they win over our own.
     pub http_headers: BTreeMap<String, String>,
     /// Appended to every address.
@@ -39,6 +42,8 @@ pub struct ProviderConfig {
 pub enum WireApi {
     /// `POST {base_url}/responses`, streamed.
     Responses,
+    /// `POST {base_url}/chat/completions`, streamed: Ollama, vLLM, llama.cpp's server, most gateways.
+    Chat,
     /// No network at all: it repeats what it is told, and `/call SERVER TOOL {json}` as the last line calls that tool.
     Offline,
 }
@@ -55,12 +60,18 @@ impl ProviderConfig {
             base_url: base_url.into(),
             wire_api: WireApi::Responses,
             env_key: None,
+            key_file: None,
             http_headers: BTreeMap::new(),
             query_params: BTreeMap::new(),
             request_max_retries: 4,
             stream_max_retries: 5,
             stream_idle_timeout: Duration::from_secs(300),
         }
+    }
+
+    /// The same for Chat Completions.
+    pub fn chat(id: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self { wire_api: WireApi::Chat, ..Self::responses(id, base_url) }
     }
 
     /// The provider that needs no network and no key.
@@ -77,6 +88,7 @@ impl fmt::Debug for ProviderConfig {
             .field("base_url", &self.base_url)
             .field("wire_api", &self.wire_api)
             .field("env_key", &self.env_key)
+            .field("key_file", &self.key_file)
             .field("http_headers", &self.http_headers.keys())
             .field("query_params", &self.query_params.keys())
             .field("request_max_retries", &self.request_max_retries)

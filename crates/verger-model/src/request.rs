@@ -18,6 +18,11 @@ pub struct ModelRequest {
     /// How hard to think: a word of the provider's (`low`, `high`). `None` leaves it to the provider, and asks for no
     /// reasoning items to give back, as models that do not reason refuse that.
     pub reasoning_effort: Option<String>,
+    /// How much to tell of the thoughts: a word of the provider's (`auto`, `concise`, `detailed`), or `none`. `None` is
+    /// `auto` where there is an effort. Chat Completions has no such thing.
+    pub reasoning_summary: Option<String>,
+    /// A JSON schema that the answer's text is to keep to, strictly.
+    pub output_schema: Option<Value>,
 }
 
 /// One piece of a conversation.
@@ -61,6 +66,13 @@ pub enum InputItem {
 pub enum Part {
     /// Plain text.
     Text(String),
+    /// A picture.
+    Image {
+        /// Its address (`http:` or `https:`), or the picture itself as a `data:` URL.
+        url: String,
+        /// How closely to look: a word of the provider's (`low`, `high`). `None` leaves it to the provider.
+        detail: Option<String>,
+    },
 }
 
 /// A tool of an MCP server, as it is offered.
@@ -90,8 +102,17 @@ impl InputItem {
     }
 }
 
-/// The text of some parts, a line break between them.
+/// The text of some parts, a line break between them, for who takes no pictures. A picture is named and not shown: as a
+/// `data:` URL it would be a wall of letters.
 pub(crate) fn text_of(parts: &[Part]) -> String {
-    let texts: Vec<&str> = parts.iter().map(|Part::Text(text)| text.as_str()).collect();
-    texts.join("\n")
+    let texts = parts.iter().map(|part| match part {
+        Part::Text(text) => text,
+        Part::Image { .. } => "[image: cannot be shown here]",
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether there is a picture among these parts.
+pub(crate) fn has_image(parts: &[Part]) -> bool {
+    parts.iter().any(|part| matches!(part, Part::Image { .. }))
 }

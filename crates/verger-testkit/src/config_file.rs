@@ -22,16 +22,22 @@ pub struct ServerEntry {
 // === impl ConfigFile ===
 
 impl ConfigFile {
-    /// A provider at `base_url` that is asked once, and no approvals.
+    /// A provider of the Responses API at `base_url` that is asked once, and no approvals.
     #[must_use]
     pub fn with_model(base_url: &str) -> Self {
+        Self::with_provider(base_url, "responses", "request_max_retries = 0\nstream_max_retries = 0\n")
+    }
+
+    /// A provider at `base_url` that speaks `wire_api`, with more keys of its table as TOML, and no approvals.
+    #[must_use]
+    pub fn with_provider(base_url: &str, wire_api: &str, keys: &str) -> Self {
         let top =
             "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n"
                 .to_owned();
         let tables = format!(
-            "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = \"responses\"\n\
-             request_max_retries = 0\nstream_max_retries = 0\n",
-            json!(base_url)
+            "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = {}\n{keys}",
+            json!(base_url),
+            json!(wire_api)
         );
         Self { top, tables }
     }
@@ -48,6 +54,13 @@ impl ConfigFile {
             json!(args)
         )
         .expect("writing to a String cannot fail");
+        self
+    }
+
+    /// Adds a key of the top level with its value in TOML: `.key("model_context_window", "1000")`.
+    #[must_use]
+    pub fn key(mut self, name: &str, value: &str) -> Self {
+        writeln!(self.top, "{name} = {value}").expect("writing to a String cannot fail");
         self
     }
 

@@ -1,14 +1,19 @@
-//! A model endpoint that does what the last user text tells it to, and remembers what it was asked.
+//! A model endpoint that does what the last user text tells it to, and remembers what it was asked. It speaks the Responses
+//! API and Chat Completions, whichever it is asked for.
 //!
 //! | last user text | what it does |
 //! |---|---|
 //! | `STREAM n= size= delay_ms=` | `n` deltas of `size` bytes, that long apart |
 //! | `SLEEP s=` | opens the stream, says nothing for that long, then one delta `ok` |
+//! | `THINK <text>` | a thought, then one delta `ok` |
 //! | `CALL <namespace or -> <tool> <json>` | a function call; once its output came, one delta `done` |
-//! | `FAIL status= times= retry_after=` | refuses the first `times` (default: all) requests with this text, then `ok` |
-//! | `ABORT code= times=` | the same with a `response.failed` inside the stream |
+//! | `CALLS`, then lines like those of `CALL` | all of these calls, each in pieces |
+//! | `FAIL status= times= retry_after= code=` | refuses the first `times` (default: all) requests with this text, then `ok` |
+//! | `FAIL ... repeat=<header>` | and repeats that header of the request |
+//! | `PAGE` | a page of HTML, with status 200 |
+//! | `ABORT code= times=` | as `FAIL`, with a failure inside the stream |
 //! | `DROP after= times=` | the same by cutting the connection after that many deltas |
-//! | `INCOMPLETE` | one delta, then `response.incomplete` |
+//! | `INCOMPLETE` | one delta, then the word that the answer is cut |
 //! | anything else | one delta `ok` |
 
 use std::collections::HashMap;
@@ -23,14 +28,19 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+mod chat;
 mod http;
 mod reply;
+mod responses;
 mod script;
 
+use chat::Chat;
 use http::Connection;
-use script::Script;
+use reply::Voice;
+use responses::Responses;
+use script::{Script, Wire};
 
-/// A running endpoint of the Responses API on the loopback interface. It has a thread of its own, which ends, with
+/// A running endpoint on the loopback interface. It has a thread of its own, which ends, with
 /// every connection, when this is dropped.
 #[derive(Debug)]
 pub struct FakeModel {
@@ -142,6 +152,15 @@ impl Drop for FakeModel {
     }
 }
 
+// === impl Request ===
+
+impl Request {
+    /// A header, by its name in lowercase.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
 async fn serve(listener: std::net::TcpListener, seen: Arc<Seen>, mut stopped: oneshot::Receiver<()>) {
     let listener =
         TcpListener::from_std(listener).expect("the listener is non-blocking and this is its runtime");
@@ -167,10 +186,10 @@ async fn client(stream: TcpStream, seen: Arc<Seen>) {
     let mut connection = Connection::new(stream);
     // An error here is a client that went away between requests: nothing was lost.
     while let Ok(Some(request)) = connection.request().await {
-        let script = seen.note(request);
+        let (script, voice) = seen.note(request);
         let Connection { input, output } = &mut connection;
         let kept = tokio::select! {
-            kept = reply::play(script, output) => kept,
+            kept = reply::play(script, &*voice, output) => kept,
             () = http::closed(input) => Err(io::ErrorKind::BrokenPipe.into()),
         };
         match kept {
@@ -184,16 +203,20 @@ async fn client(stream: TcpStream, seen: Arc<Seen>) {
 // === impl Seen ===
 
 impl Seen {
-    /// Keeps a request, and says what to do about it.
-    fn note(&self, request: Request) -> Script {
+    /// Keeps a request, and says what to answer, and in which voice.
+    fn note(&self, request: Request) -> (Script, Box<dyn Voice>) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let text = script::last_user_text(&request.body).unwrap_or_default();
         let earlier = requests.by_text.get(&text).copied().unwrap_or(0);
         let script = Script::parse(&request, &text, earlier);
+        let voice: Box<dyn Voice> = match Wire::of(&request) {
+            Some(Wire::Chat) => Box::new(Chat::to(&request.body)),
+            Some(Wire::Responses) | None => Box::new(Responses),
+        };
         requests.by_text.insert(text, earlier + 1);
         requests.all.push(request);
         drop(requests);
         self.counts.send_modify(|counts| counts.requests += 1);
-        script
+        (script, voice)
     }
 }

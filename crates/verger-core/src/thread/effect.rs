@@ -29,6 +29,13 @@ pub enum Effect {
         /// With what.
         reply: Reply,
     },
+    /// Answer a request with this turn as it is now: it took the same request before, and is not active any more.
+    Recall {
+        /// The request.
+        ticket: Ticket,
+        /// The turn's id.
+        turn: String,
+    },
     /// Answer a request with an error.
     Refuse {
         /// The request.

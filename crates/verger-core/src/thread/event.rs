@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use verger_wire::types::{McpToolCallResult, TurnError, UserInput};
+use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError, UserInput};
 
 use super::questions::{Answer, Ask};
+use super::{Thought, ThoughtPart};
 use crate::ids::{QuestionId, Ticket, TurnId};
 
 /// One input.
@@ -21,6 +22,8 @@ pub enum Event {
         input: Vec<UserInput>,
         /// The client's own name for the message.
         client_id: Option<String>,
+        /// The client's own id for the request, by which it may make it twice.
+        request: Option<String>,
     },
     /// A `turn/start` was refused before it became a `Begin`; it counts as one that has come.
     NotBegun,
@@ -91,12 +94,21 @@ pub enum Says {
         /// Which message.
         output: Arc<str>,
     },
-    /// What the model thought, as far as it tells.
-    Reasoning {
-        /// In short.
-        summary: Vec<String>,
-        /// In full.
-        content: Vec<String>,
+    /// More of what it thinks.
+    ThoughtDelta {
+        /// Of which thought.
+        output: Arc<str>,
+        /// Which part of it.
+        part: ThoughtPart,
+        /// What follows.
+        delta: String,
+    },
+    /// A thought is complete, whether or not it came in pieces.
+    ThoughtDone {
+        /// Which.
+        output: Arc<str>,
+        /// All of it.
+        thought: Thought,
     },
     /// It wants a tool called.
     ToolCall {
@@ -120,6 +132,13 @@ pub enum Says {
     Retrying {
         /// Why.
         error: TurnError,
+    },
+    /// What its answer cost.
+    Spent {
+        /// In tokens.
+        used: TokenUsageBreakdown,
+        /// How many tokens the model can hold, where that is known.
+        window: Option<i64>,
     },
     /// The call is complete.
     Completed,

@@ -57,7 +57,10 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
         }
         let Some(of) = growing.iter_mut().rfind(|growing| growing.turn.id == record.turn()) else { continue };
         match record {
-            Record::TurnStarted { .. } => {}
+            Record::TurnStarted { .. }
+            | Record::TokensSpent(_)
+            | Record::RequestTaken { .. }
+            | Record::ThoughtSealed { .. } => {}
             Record::ItemStarted { index, item, at, .. } => {
                 of.items.insert(index, (item, ItemTimes { index, started: Some(at), completed: None }));
             }
@@ -69,7 +72,8 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
             }
             Record::ItemCompleted { index, item, at, .. } => {
                 // Text is kept when it is complete; when it began is not.
-                let at_once = (!matches!(item, ThreadItem::AgentMessage(_))).then_some(at);
+                let grows = matches!(item, ThreadItem::AgentMessage(_) | ThreadItem::Reasoning(_));
+                let at_once = (!grows).then_some(at);
                 let started = of.items.get(&index).map_or(at_once, |(_, times)| times.started);
                 of.items.insert(index, (item, ItemTimes { index, started, completed: Some(at) }));
             }

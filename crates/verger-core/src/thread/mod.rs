@@ -5,20 +5,24 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod begin;
 mod client_tools;
 mod effect;
 mod event;
 mod history;
 mod questions;
 mod record;
+mod requests;
+mod thought;
 mod turn;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
+use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use effect::{Effect, Reply};
@@ -26,10 +30,16 @@ pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
 pub use questions::{Answer, Ask, Outcome, request_id};
 pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
+pub use requests::REMEMBERED_REQUESTS;
+pub use thought::{Seal, Thought, ThoughtPart};
+pub use usage::Spent;
 
-use crate::ids::{QuestionId, ThreadId, Ticket, TurnId};
+use crate::ids::{QuestionId, ThreadId, Ticket};
+use begin::Spoken;
 use questions::Question;
+use requests::Requests;
 use turn::ActiveTurn;
+use usage::Spending;
 
 /// The machine of one thread under one owner.
 #[derive(Debug)]
@@ -41,6 +51,8 @@ pub struct Thread {
     failed: bool,
     /// What the last event began, which may still prove not durable.
     tentative: Tentative,
+    spending: Spending,
+    requests: Requests,
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
@@ -53,6 +65,8 @@ pub struct Thread {
 struct Tentative {
     /// The request that waits for the append.
     ticket: Option<Ticket>,
+    /// The client's own id for it.
+    request: Option<String>,
     /// The active turn has just begun: no client has heard of it.
     begun: bool,
     /// The turn that has just ended.
@@ -68,6 +82,8 @@ impl Thread {
             questions: BTreeMap::new(),
             failed: false,
             tentative: Tentative::default(),
+            spending: Spending::default(),
+            requests: Requests::default(),
             begins: 0,
             last_call: 0,
             effects: VecDeque::new(),
@@ -94,12 +110,12 @@ impl Thread {
             self.tentative = Tentative::default();
         }
         match event {
-            Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::Begin { ticket, turn, input, client_id, request } => {
+                self.begin(at, ticket, turn, Spoken { input, client_id, request });
+            }
             Event::NotBegun => {
                 self.begins += 1;
-                if self.turn.is_none() {
-                    self.push(Effect::Idle { seen: self.begins });
-                }
+                self.not_begun();
             }
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
@@ -122,42 +138,6 @@ impl Thread {
 
     fn notify(&mut self, notification: Notification) {
         self.push(Effect::Notify(notification));
-    }
-
-    fn begin(
-        &mut self,
-        at: i64,
-        ticket: Ticket,
-        id: TurnId,
-        input: Vec<UserInput>,
-        client_id: Option<String>,
-    ) {
-        self.begins += 1;
-        self.tentative.ticket = Some(ticket);
-        if let Some(active) = &mut self.turn {
-            active.heard_more();
-            let reply = Reply::Turn(Box::new(active.bare()));
-            let item = active.user_message(input, client_id);
-            let records = vec![active.completed_record(&item, at)];
-            self.push(Effect::Append(records));
-            self.push(Effect::Reply { ticket, reply });
-            self.tell_item(at, item);
-            return;
-        }
-        let mut active = ActiveTurn::new(id, at);
-        let reply = Reply::Turn(Box::new(active.bare()));
-        let started = active.bare();
-        let item = active.user_message(input, client_id);
-        let records = vec![active.started_record(at), active.completed_record(&item, at)];
-        self.tentative.begun = true;
-        self.turn = Some(active);
-        self.push(Effect::Append(records));
-        self.push(Effect::Reply { ticket, reply });
-        self.push(Effect::Status(self.active_status()));
-        let thread_id = self.id.clone();
-        self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        self.tell_item(at, item);
-        self.call_model();
     }
 
     fn call_model(&mut self) {
@@ -200,7 +180,7 @@ impl Thread {
         let items = active.close_items();
         let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
         records.push(active.end(status, error.clone(), at));
-        self.push(Effect::Append(records));
+        self.append(records);
         for item in items {
             self.tell_completed(at, &active.turn.id, item);
         }
@@ -251,7 +231,10 @@ impl Thread {
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
         self.drop_effects();
-        let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
+        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        if let Some(request) = request {
+            self.requests.take_back(&request);
+        }
         let Some(mut active) = self.turn.take().or(ended) else { return };
         let message = format!("the turn could not be saved: {message}");
         if let Some(ticket) = ticket {

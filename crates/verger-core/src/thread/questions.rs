@@ -101,7 +101,7 @@ impl Thread {
                     open.is_asked = true;
                 }
                 // Kept before anybody is asked: what a crash leaves here was never sent.
-                self.push(Effect::Append(vec![Record::CallAsked { turn, index, at }]));
+                self.append(vec![Record::CallAsked { turn, index, at }]);
                 self.open_question(id, Question { request, about: About::Approval(item) });
             }
             Ask::ClientTool { item } => {
@@ -151,7 +151,7 @@ impl Thread {
                 open.is_asked = false;
             }
             // Kept before the call is sent: what a crash leaves from here on may have had its effect.
-            self.push(Effect::Append(vec![Record::CallApproved { turn, index, at }]));
+            self.append(vec![Record::CallApproved { turn, index, at }]);
         }
         self.close_question(id, Outcome::Answered(answer.clone()));
         if let About::ClientTool(item) = about {

@@ -6,6 +6,7 @@ use verger_wire::types::{
 };
 
 use super::client_tools::output;
+use super::{Seal, Spent};
 
 /// One durable change of a thread. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,26 @@ pub enum Record {
         /// When.
         at: i64,
     },
+    /// An answer of the model cost something.
+    TokensSpent(Spent),
+    /// The model's provider sealed a thought of it.
+    ThoughtSealed {
+        /// The turn's id.
+        turn: String,
+        /// The item's id: what of the thought may be shown.
+        item: String,
+        /// All of it.
+        seal: Seal,
+    },
+    /// A turn took a request that its client may make again.
+    RequestTaken {
+        /// The turn's id.
+        turn: String,
+        /// The client's own id for the request.
+        request: String,
+        /// The thread's id: a fork begins with records of another thread, whose requests it has not taken.
+        thread: String,
+    },
 }
 
 /// What a tool call is told that never had an answer.
@@ -91,6 +112,10 @@ pub struct RecordError {
 impl Record {
     /// The kind of [`Self::TurnStarted`]: each turn has one, and its records lie between it and the next.
     pub const TURN_STARTED: u8 = 1;
+    /// The kind of [`Self::TokensSpent`]: the last one says what there is to say.
+    pub const TOKENS_SPENT: u8 = 20;
+    /// The kind of [`Self::RequestTaken`].
+    pub const REQUEST_TAKEN: u8 = 21;
 
     /// The number under which the store keeps records of this kind.
     pub fn kind(&self) -> u8 {
@@ -101,6 +126,9 @@ impl Record {
             Self::TurnCompleted { .. } => 4,
             Self::CallAsked { .. } => 5,
             Self::CallApproved { .. } => 6,
+            Self::TokensSpent(_) => Self::TOKENS_SPENT,
+            Self::RequestTaken { .. } => Self::REQUEST_TAKEN,
+            Self::ThoughtSealed { .. } => 22,
         }
     }
 
@@ -112,7 +140,10 @@ impl Record {
             | Self::CallAsked { turn, .. }
             | Self::CallApproved { turn, .. }
             | Self::ItemCompleted { turn, .. }
-            | Self::TurnCompleted { turn, .. } => turn,
+            | Self::TurnCompleted { turn, .. }
+            | Self::TokensSpent(Spent { turn, .. })
+            | Self::RequestTaken { turn, .. }
+            | Self::ThoughtSealed { turn, .. } => turn,
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use verger_wire::types::{
-    AgentMessageItem, DynamicToolCallItem, McpToolCallError, McpToolCallItem, McpToolCallStatus,
-    ReasoningItem, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
+    AgentMessageItem, DynamicToolCallItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ThreadItem,
+    Turn, TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
 };
 use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
@@ -24,7 +24,7 @@ pub(super) struct ActiveTurn {
     prefix: String,
     /// The model call under way.
     call: Option<u64>,
-    /// Messages under way: the model's name, and where in `turn.items`.
+    /// Messages and thoughts under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way.
     open_tools: Vec<OpenTool>,
@@ -113,14 +113,22 @@ impl ActiveTurn {
         !self.open_tools.is_empty()
     }
 
-    fn next_id(&self) -> String {
+    pub(super) fn next_id(&self) -> String {
         format!("{}-{}", self.prefix, self.turn.items.len() + 1)
     }
 
-    pub(super) fn user_message(&mut self, content: Vec<UserInput>, client_id: Option<String>) -> ThreadItem {
+    /// What the user says, if that is anything.
+    pub(super) fn user_message(
+        &mut self,
+        content: Vec<UserInput>,
+        client_id: Option<String>,
+    ) -> Option<ThreadItem> {
+        if content.is_empty() {
+            return None;
+        }
         let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
         self.turn.items.push(item.clone());
-        item
+        Some(item)
     }
 
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
@@ -205,17 +213,21 @@ impl ActiveTurn {
 
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
-        let texts = self.open_texts.drain(..).map(|(_, index)| (index, false));
-        let tools = self.open_tools.drain(..).map(|open| (open.index, open.is_asked));
+        let mut items = self.cut_answer();
+        for open in self.open_tools.drain(..) {
+            cut_off(&mut self.turn.items[open.index], open.is_asked);
+            items.push(self.turn.items[open.index].clone());
+        }
+        items
+    }
+
+    /// Ends the model's answer where it is. Returns what it was saying and thinking, as far as it came; tools that it asked
+    /// for are not called.
+    pub(super) fn cut_answer(&mut self) -> Vec<ThreadItem> {
         self.call = None;
-        let items = &mut self.turn.items;
-        texts
-            .chain(tools)
-            .map(|(index, is_asked)| {
-                cut_off(&mut items[index], is_asked);
-                items[index].clone()
-            })
-            .collect()
+        self.wanted.clear();
+        let open = std::mem::take(&mut self.open_texts);
+        open.iter().map(|&(_, index)| self.turn.items[index].clone()).collect()
     }
 
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, at: i64) -> Record {
@@ -224,7 +236,29 @@ impl ActiveTurn {
     }
 
     fn text(&self, output: &str) -> Option<usize> {
-        self.open_texts.iter().find(|(name, _)| &**name == output).map(|&(_, index)| index)
+        self.under_way(output, |item| matches!(item, ThreadItem::AgentMessage(_)))
+    }
+
+    pub(super) fn thought(&self, output: &str) -> Option<usize> {
+        self.under_way(output, |item| matches!(item, ThreadItem::Reasoning(_)))
+    }
+
+    /// A message and a thought may have the same name.
+    fn under_way(&self, output: &str, fits: impl Fn(&ThreadItem) -> bool) -> Option<usize> {
+        let named = self.open_texts.iter().filter(|(name, _)| &**name == output);
+        named.map(|&(_, index)| index).find(|&index| fits(&self.turn.items[index]))
+    }
+
+    /// Adds a message or a thought that begins; where it stands.
+    pub(super) fn open(&mut self, output: Arc<str>, item: ThreadItem) -> usize {
+        let index = self.turn.items.len();
+        self.open_texts.push((output, index));
+        self.turn.items.push(item);
+        index
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        self.open_texts.retain(|(_, open)| *open != index);
     }
 }
 
@@ -238,17 +272,12 @@ impl Thread {
             Says::TextDelta { output, delta } => self.text_delta(at, output, delta),
             Says::TextDone { output } => {
                 let Some(index) = active.text(&output) else { return };
-                active.open_texts.retain(|(_, open)| *open != index);
+                active.close(index);
                 let item = active.turn.items[index].clone();
                 self.complete_item(at, item);
             }
-            Says::Reasoning { summary, content } => {
-                let item = ThreadItem::Reasoning(ReasoningItem { id: active.next_id(), summary, content });
-                active.turn.items.push(item.clone());
-                let records = vec![active.completed_record(&item, at)];
-                self.push(Effect::Append(records));
-                self.tell_item(at, item);
-            }
+            Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
+            Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
             Says::ToolCall { server, tool, arguments } => {
                 active.wanted.push(Wanted::Helper { server, tool, arguments });
             }
@@ -260,9 +289,10 @@ impl Thread {
                 let error = ErrorNotification { error, will_retry: true, thread_id, turn_id };
                 self.notify(Notification::Error(error));
             }
+            Says::Spent { used, window } => self.spend(used, window),
             Says::Completed => {
                 active.call = None;
-                // A message that the model never closed is complete with its call.
+                // What the model never closed is complete with its call.
                 let open = std::mem::take(&mut active.open_texts);
                 let items: Vec<_> = open.iter().map(|&(_, index)| active.turn.items[index].clone()).collect();
                 for item in items {
@@ -292,7 +322,7 @@ impl Thread {
             Record::ItemStarted { turn, index, item: item.clone(), at }
         };
         let records = items.iter().map(started).collect();
-        self.push(Effect::Append(records));
+        self.append(records);
         for (started, wanted) in items.into_iter().zip(wanted) {
             let item = started.id().to_owned();
             self.tell_started(at, started);
@@ -310,7 +340,10 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         match () {
             () if active.is_calling() || active.has_open_tools() => {}
-            () if active.unheard => self.call_model(),
+            () if active.unheard => {
+                self.settle();
+                self.call_model();
+            }
             () => self.end_turn(at, TurnStatus::Completed, None, None),
         }
     }
@@ -320,11 +353,9 @@ impl Thread {
         if let Some(index) = active.text(&output) {
             return Some(index);
         }
-        let index = active.turn.items.len();
         let id = active.next_id();
         let item = ThreadItem::AgentMessage(AgentMessageItem { id, ..AgentMessageItem::default() });
-        active.open_texts.push((output, index));
-        active.turn.items.push(item.clone());
+        let index = active.open(output, item.clone());
         self.tell_started(at, item);
         Some(index)
     }
@@ -387,7 +418,7 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         let turn_id = active.turn.id.clone();
         let records = vec![active.completed_record(&item, at)];
-        self.push(Effect::Append(records));
+        self.append(records);
         self.tell_completed(at, &turn_id, item);
     }
 
@@ -398,7 +429,7 @@ impl Thread {
         self.tell_completed(at, &turn_id, item);
     }
 
-    fn tell_started(&mut self, at: i64, item: ThreadItem) {
+    pub(super) fn tell_started(&mut self, at: i64, item: ThreadItem) {
         let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
         let thread_id = self.id.clone();
         let started = ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at };

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::names::offered_name;
-use crate::request::{InputItem, ModelRequest, Part, ToolSpec, text_of};
+use crate::request::{InputItem, ModelRequest, Part, ToolSpec, has_image, text_of};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -17,6 +17,8 @@ struct Body<'a> {
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<Effort<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     include: &'a [&'a str],
     // The conversation is ours to keep.
@@ -26,8 +28,23 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Effort<'a> {
-    effort: &'a str,
-    summary: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    format: Format<'a>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'a str,
+    name: &'a str,
+    strict: bool,
+    schema: &'a Value,
 }
 
 #[derive(Serialize)]
@@ -62,8 +79,16 @@ enum Item<'a> {
     },
     FunctionCallOutput {
         call_id: &'a str,
-        output: String,
+        output: Output<'a>,
     },
+}
+
+/// By the book a list of parts does for every output; servers that only know texts are many.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Output<'a> {
+    Text(String),
+    Parts(Vec<Content<'a>>),
 }
 
 #[derive(Serialize)]
@@ -71,6 +96,12 @@ enum Item<'a> {
 enum Content<'a> {
     #[serde(rename = "input_text")]
     Input { text: &'a str },
+    #[serde(rename = "input_image")]
+    Image {
+        image_url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'a str>,
+    },
     #[serde(rename = "output_text")]
     Output { text: &'a str },
     #[serde(rename = "summary_text")]
@@ -82,7 +113,8 @@ enum Content<'a> {
 /// # Errors
 /// None in practice: every map's keys are strings.
 pub(super) fn encode(request: &ModelRequest) -> serde_json::Result<Vec<u8>> {
-    let reasoning = request.reasoning_effort.as_deref().map(|effort| Effort { effort, summary: "auto" });
+    let reasoning = reasoning(request);
+    let format = |schema| Format { r#type: "json_schema", name: "answer", strict: true, schema };
     serde_json::to_vec(&Body {
         model: &request.model,
         instructions: &request.instructions,
@@ -90,9 +122,20 @@ pub(super) fn encode(request: &ModelRequest) -> serde_json::Result<Vec<u8>> {
         tools: request.tools.iter().map(tool).collect(),
         include: if reasoning.is_some() { &["reasoning.encrypted_content"] } else { &[] },
         reasoning,
+        text: request.output_schema.as_ref().map(|schema| Text { format: format(schema) }),
         store: false,
         stream: true,
     })
+}
+
+fn reasoning(request: &ModelRequest) -> Option<Effort<'_>> {
+    let effort = request.reasoning_effort.as_deref();
+    let summary = match request.reasoning_summary.as_deref() {
+        Some("none") => None,
+        Some(summary) => Some(summary),
+        None => effort.map(|_| "auto"),
+    };
+    (effort.is_some() || summary.is_some()).then_some(Effort { effort, summary })
 }
 
 fn tool(spec: &ToolSpec) -> Tool<'_> {
@@ -107,10 +150,9 @@ fn tool(spec: &ToolSpec) -> Tool<'_> {
 
 fn item(item: &InputItem) -> Option<Item<'_>> {
     Some(match item {
-        InputItem::UserMessage { content } => Item::Message {
-            role: "user",
-            content: content.iter().map(|Part::Text(text)| Content::Input { text }).collect(),
-        },
+        InputItem::UserMessage { content } => {
+            Item::Message { role: "user", content: content.iter().map(part).collect() }
+        }
         InputItem::AssistantMessage { text } => {
             Item::Message { role: "assistant", content: vec![Content::Output { text }] }
         }
@@ -124,9 +166,23 @@ fn item(item: &InputItem) -> Option<Item<'_>> {
             Item::FunctionCall { call_id, namespace: namespace.as_deref(), name, arguments }
         }
         InputItem::ToolOutput { call_id, output } => {
-            Item::FunctionCallOutput { call_id, output: text_of(output) }
+            Item::FunctionCallOutput { call_id, output: self::output(output) }
         }
     })
+}
+
+fn output(parts: &[Part]) -> Output<'_> {
+    if has_image(parts) {
+        return Output::Parts(parts.iter().map(part).collect());
+    }
+    Output::Text(text_of(parts))
+}
+
+fn part(part: &Part) -> Content<'_> {
+    match part {
+        Part::Text(text) => Content::Input { text },
+        Part::Image { url, detail } => Content::Image { image_url: url, detail: detail.as_deref() },
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +242,7 @@ mod tests {
                 input_schema: schema.clone(),
             }],
             reasoning_effort: Some("low".into()),
+            ..ModelRequest::default()
         };
         assert_eq!(
             body(&request),
@@ -206,5 +263,50 @@ mod tests {
                 "stream": true,
             })
         );
+    }
+
+    #[test]
+    fn images_go_as_images_and_a_text_stays_a_text() {
+        let (url, detail) = ("data:image/png;base64,AAAA".to_owned(), Some("low".to_owned()));
+        let image = Part::Image { url: url.clone(), detail };
+        let request = ModelRequest {
+            input: vec![
+                InputItem::UserMessage { content: vec![Part::Text("look".into()), image.clone()] },
+                InputItem::ToolOutput {
+                    call_id: "c1".into(),
+                    output: vec![Part::Image { url, detail: None }],
+                },
+            ],
+            ..ModelRequest::default()
+        };
+        let shown =
+            json!({"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"});
+        let input = &body(&request)["input"];
+        assert_eq!(input[0]["content"], json!([{"type": "input_text", "text": "look"}, shown]));
+        assert_eq!(
+            input[1]["output"],
+            json!([{"type": "input_image", "image_url": "data:image/png;base64,AAAA"}])
+        );
+    }
+
+    #[test]
+    fn what_is_asked_of_the_answer_is_passed_on() {
+        let schema = json!({"type": "object"});
+        let asked = |effort: Option<&str>, summary: Option<&str>| {
+            let (effort, summary) = (effort.map(str::to_owned), summary.map(str::to_owned));
+            let request = ModelRequest {
+                reasoning_effort: effort,
+                reasoning_summary: summary,
+                ..ModelRequest::default()
+            };
+            body(&request)["reasoning"].clone()
+        };
+        assert_eq!(asked(Some("low"), None), json!({"effort": "low", "summary": "auto"}));
+        assert_eq!(asked(Some("low"), Some("none")), json!({"effort": "low"}));
+        assert_eq!(asked(None, Some("detailed")), json!({"summary": "detailed"}));
+        assert_eq!(asked(None, Some("none")), Value::Null);
+        let request = ModelRequest { output_schema: Some(schema.clone()), ..ModelRequest::default() };
+        let format = json!({"type": "json_schema", "name": "answer", "strict": true, "schema": schema});
+        assert_eq!(body(&request)["text"], json!({ "format": format }));
     }
 }

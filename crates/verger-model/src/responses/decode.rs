@@ -10,22 +10,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::said::Said;
-use crate::event::{ModelEvent, OutputId, Reasoning, Usage};
+use crate::decoder::{Decoder, Fault, parse};
+use crate::event::{ModelEvent, OutputId, Reasoning, ReasoningPart, Usage};
+use crate::said::Said;
 
 const ITEM_DONE: &str = "response.output_item.done";
 
-/// How an answer fails from within its stream.
-#[derive(Debug, PartialEq)]
-pub(super) enum Fault {
-    Failed(Said),
-    Incomplete(String),
-    Unreadable(String),
-}
-
-/// Reads one answer's events. A new attempt needs a new one.
+/// Reads one answer's events.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct Events {
     /// Texts that have started and not ended, in order; seldom more than one.
     open: Vec<OutputId>,
 }
@@ -39,6 +32,10 @@ struct Envelope<'a> {
     item_id: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary_index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_index: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -102,14 +99,12 @@ struct OutputDetails {
     reasoning_tokens: Option<u64>,
 }
 
-// === impl Decoder ===
+// === impl Events ===
 
-impl Decoder {
-    /// Appends what one event's data means to `out`; nothing, for most kinds.
-    ///
-    /// # Errors
-    /// The answer's failure; what was appended before it still counts.
-    pub(super) fn read(&mut self, data: &str, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
+impl Decoder for Events {
+    const END: &'static str = "response.completed";
+
+    fn read(&mut self, data: &str, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
         if data == "[DONE]" {
             return Ok(());
         }
@@ -121,6 +116,12 @@ impl Decoder {
                     let id = event.item_id.and_then(|id| parse::<&str>(id.get()).ok());
                     self.delta(id, delta, out);
                 }
+            }
+            "response.reasoning_summary_text.delta" => {
+                out.extend(thought(&event, ReasoningPart::Summary(index(event.summary_index)))?);
+            }
+            "response.reasoning_text.delta" => {
+                out.extend(thought(&event, ReasoningPart::Content(index(event.content_index)))?);
             }
             ITEM_DONE => {
                 if let Some(item) = event.item {
@@ -149,8 +150,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the rest of a large event can be dropped, going by its head: it closes a text that came in deltas.
-    pub(super) fn knows_rest(&self, head: &str) -> bool {
+    /// It closes a text that came in deltas.
+    fn knows_rest(&self, head: &str) -> bool {
         let of_text = names(head, "type", "response.output_text.done")
             || names(head, "type", "response.content_part.done")
             || (names(head, "type", ITEM_DONE) && names(head, "type", "message"));
@@ -158,15 +159,16 @@ impl Decoder {
         of_text && self.open.iter().any(|open| names(head, id, open))
     }
 
-    /// Reads an event that was cut because [`knows_rest`](Self::knows_rest) said so.
-    pub(super) fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>) {
+    fn read_head(&mut self, head: &str, out: &mut VecDeque<ModelEvent>) {
         if names(head, "type", ITEM_DONE)
             && let Some(at) = self.open.iter().position(|open| names(head, "id", open))
         {
             out.push_back(ModelEvent::TextDone { id: self.open.remove(at) });
         }
     }
+}
 
+impl Events {
     fn delta(&mut self, id: Option<&str>, delta: String, out: &mut VecDeque<ModelEvent>) {
         if delta.is_empty() {
             return;
@@ -211,6 +213,7 @@ impl Decoder {
                 let arguments = item.arguments.map_or_else(String::new, |raw| {
                     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
                 });
+                let arguments = if arguments.trim().is_empty() { "{}".to_owned() } else { arguments };
                 out.push_back(ModelEvent::ToolCall { call_id, namespace: item.namespace, name, arguments });
             }
             other => tracing::debug!(kind = other, "output item passed over"),
@@ -248,6 +251,19 @@ impl From<WireUsage> for ModelEvent {
     }
 }
 
+/// A piece of a thought. One that does not say of which is left to the event that closes the thought.
+fn thought(event: &Envelope<'_>, part: ReasoningPart) -> Result<Option<ModelEvent>, Fault> {
+    let id = event.item_id.and_then(|id| parse::<&str>(id.get()).ok());
+    let (Some(id), Some(delta)) = (id, event.delta) else { return Ok(None) };
+    let delta: String = parse(delta.get())?;
+    let id = OutputId::from(id);
+    Ok((!delta.is_empty()).then_some(ModelEvent::ReasoningDelta { id, part, delta }))
+}
+
+fn index(raw: Option<&RawValue>) -> usize {
+    raw.and_then(|raw| raw.get().parse().ok()).unwrap_or_default()
+}
+
 /// Whether JSON that is not whole has this field somewhere. Within somebody's text its quotes would be escaped, so that
 /// it is not found there.
 fn names(head: &str, key: &str, value: &str) -> bool {
@@ -258,10 +274,6 @@ fn names(head: &str, key: &str, value: &str) -> bool {
 fn texts(content: Option<&RawValue>) -> Result<Vec<String>, Fault> {
     let parts: Option<Vec<Content>> = content.map(|raw| parse(raw.get())).transpose()?.flatten();
     Ok(parts.into_iter().flatten().filter_map(|part| part.text.or(part.refusal)).collect())
-}
-
-fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Fault> {
-    serde_json::from_str(json).map_err(|error| Fault::Unreadable(error.to_string()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn decode(events: &[&str]) -> (Vec<ModelEvent>, Result<(), Fault>) {
-    let (mut decoder, mut out) = (Decoder::default(), VecDeque::new());
+    let (mut decoder, mut out) = (Events::default(), VecDeque::new());
     let result = events.iter().try_for_each(|event| decoder.read(event, &mut out));
     (out.into(), result)
 }
@@ -19,6 +19,7 @@ fn check(events: &[&str], want: &[&str]) {
         ModelEvent::ToolCall { namespace, name, arguments, .. } => {
             format!("call {} {name} {arguments}", namespace.as_deref().unwrap_or("-"))
         }
+        ModelEvent::ReasoningDelta { id, part, delta } => format!("{id} {part:?}:{delta}"),
         ModelEvent::ReasoningDone(reasoning) => format!("thought {}", reasoning.summary.join("|")),
         ModelEvent::Usage(usage) => format!("usage {}", usage.total_tokens),
         ModelEvent::Completed => "completed".into(),
@@ -72,6 +73,22 @@ fn texts_that_overlap_stay_apart() {
     let events = [delta("a"), delta("b"), delta("a"), end("a"), end("b"), DONE.to_owned()];
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
     check(&events, &["+a", "a:x", "+b", "b:x", "a:x", "-a", "-b", "completed"]);
+}
+
+#[test]
+fn a_thought_as_it_grows() {
+    check(
+        &[
+            r#"{"type":"response.output_item.added","item":{"type":"reasoning","id":"rs","summary":[]}}"#,
+            r#"{"type":"response.reasoning_summary_part.added","item_id":"rs","summary_index":1}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","item_id":"rs","summary_index":1,"delta":"a"}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","item_id":"rs","summary_index":1,"delta":""}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","delta":"whose?"}"#,
+            r#"{"type":"response.reasoning_text.delta","item_id":"rs","content_index":0,"delta":"b"}"#,
+            DONE,
+        ],
+        &["rs Summary(1):a", "rs Content(0):b", "completed"],
+    );
 }
 
 #[test]
@@ -135,7 +152,7 @@ fn the_rest_of_an_event_is_known_only_if_it_closes_a_text_that_came_in_deltas() 
         r#"data: {"type":"response.completed","response":{"id":"m","output":[{"type":"message","content":[{"text":"aaa"#,
         r#"data: {"type":"response.output_text.delta","item_id":"m","delta":"\"type\":\"response.output_text.done\""#,
     ];
-    let (mut decoder, mut out) = (Decoder::default(), VecDeque::new());
+    let (mut decoder, mut out) = (Events::default(), VecDeque::new());
     assert!(!closing.iter().any(|head| decoder.knows_rest(head)));
     decoder.read(r#"{"type":"response.output_text.delta","item_id":"m","delta":"aaa"}"#, &mut out).unwrap();
     assert!(closing.iter().all(|head| decoder.knows_rest(head)));

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use verger_core::server::{Rules, ServerName};
 use verger_model::ProviderConfig;
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
@@ -55,6 +55,12 @@ pub struct Config {
     pub model: Option<String>,
     /// The provider of a thread that names none.
     pub model_provider: Option<String>,
+    /// How many tokens the model can hold.
+    pub model_context_window: Option<u32>,
+    /// How hard the model of a thread thinks that does not say.
+    pub model_reasoning_effort: Option<String>,
+    /// How much of its reasoning it tells.
+    pub model_reasoning_summary: Option<ReasoningSummary>,
     /// The approval policy of a thread that names none.
     pub approval_policy: Option<AskForApproval>,
     /// The sandbox of a thread that names none.

@@ -1,6 +1,7 @@
 //! `[model_providers.NAME]`: where models are.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -17,14 +18,19 @@ pub(super) struct Provider {
     /// Where its API begins. Every provider but an `offline` one needs it.
     #[schemars(example = &"http://127.0.0.1:11434/v1", extend("x-codex" = true, "x-address" = true))]
     base_url: Option<String>,
-    /// What it speaks: `responses`, the streaming Responses API, or `offline`, which is no network at all: it repeats what
-    /// it is told, and `/call SERVER TOOL {json}` calls that tool.
-    #[schemars(example = &"offline", extend("x-codex" = true))]
+    /// What it speaks: `responses`, the streaming Responses API; `chat`, streaming Chat Completions, as Ollama, vLLM,
+    /// llama.cpp's server and most gateways do; or `offline`, which is no network at all: it repeats what it is told, and
+    /// `/call SERVER TOOL {json}` calls that tool.
+    #[schemars(example = &"chat", extend("x-codex" = true))]
     wire_api: Wire,
-    /// The environment variable that holds its key, sent as a bearer token. Without it, no key is sent.
+    /// The environment variable that holds its key, sent as a bearer token. Without it and `key_file`, no key is sent.
     #[schemars(example = &"OPENAI_API_KEY", extend("x-codex" = true))]
     env_key: Option<String>,
-    /// The key itself, where there is no `env_key`. Better kept out of files.
+    /// The file that holds its key and nothing else, in place of `env_key`. It is read at each request, so that a new key
+    /// needs no restart, and refused where other users can read it.
+    #[schemars(example = &"~/.config/verger/openai.key")]
+    key_file: Option<String>,
+    /// The key itself, where there is neither `env_key` nor `key_file`. Better kept out of files.
     #[schemars(extend("x-codex" = true, "x-secret" = true))]
     experimental_bearer_token: Option<String>,
     /// Headers to send with every request.
@@ -57,6 +63,7 @@ pub(super) struct Provider {
 enum Wire {
     #[default]
     Responses,
+    Chat,
     Offline,
 }
 
@@ -86,26 +93,34 @@ impl Provider {
     ) -> Result<ProviderConfig, String> {
         let url = match (self.wire_api, &self.base_url) {
             (Wire::Offline, url) => url.as_deref().unwrap_or_default(),
-            (Wire::Responses, Some(url)) => url,
-            (Wire::Responses, None) => {
+            (Wire::Responses | Wire::Chat, Some(url)) => url,
+            (Wire::Responses | Wire::Chat, None) => {
                 return Err(
                     "no base_url; write base_url = \"https://HOST/v1\", or wire_api = \"offline\"".into()
                 );
             }
         };
         let mut config = ProviderConfig::responses(id, url);
-        if matches!(self.wire_api, Wire::Offline) {
-            config.wire_api = WireApi::Offline;
-        }
+        config.wire_api = match self.wire_api {
+            Wire::Responses => WireApi::Responses,
+            Wire::Chat => WireApi::Chat,
+            Wire::Offline => WireApi::Offline,
+        };
         config.name = self.name.clone().unwrap_or_else(|| id.to_owned());
         config.env_key.clone_from(&self.env_key);
+        config.key_file = self.key_file.as_deref().map(|path| place_of_key(path, &var)).transpose()?;
+        if let (Some(variable), Some(file)) = (&self.env_key, &self.key_file) {
+            return Err(format!(
+                "the key is to come from env_key ({variable}) and from key_file ({file}); remove one of them"
+            ));
+        }
         config.http_headers.clone_from(&self.http_headers);
         for (header, name) in &self.env_http_headers {
             if let Some(value) = var(name).filter(|value| !value.trim().is_empty()) {
                 config.http_headers.insert(header.clone(), value);
             }
         }
-        if let (None, Some(token)) = (&self.env_key, &self.experimental_bearer_token) {
+        if let (None, None, Some(token)) = (&self.env_key, &self.key_file, &self.experimental_bearer_token) {
             config.http_headers.insert("Authorization".to_owned(), format!("Bearer {token}"));
         }
         config.query_params.clone_from(&self.query_params);
@@ -116,4 +131,18 @@ impl Provider {
         }
         Ok(config)
     }
+}
+
+/// `~` is the home, as in a shell. Where a server is started must not decide which file it reads.
+fn place_of_key(path: &str, var: impl Fn(&str) -> Option<String>) -> Result<PathBuf, String> {
+    let place = match path.strip_prefix("~/") {
+        Some(below) => PathBuf::from(var("HOME").unwrap_or_default()).join(below),
+        None => PathBuf::from(path),
+    };
+    if place.is_absolute() {
+        return Ok(place);
+    }
+    Err(format!(
+        "key_file {path:?} is not absolute; write the whole path, or begin it with ~/ (and set HOME)"
+    ))
 }

@@ -171,8 +171,16 @@ fn errors_name_the_file_the_key_and_the_remedy() {
         ),
         ("[model_providers.x]\nname = \"x\"", "config.toml:1: model_providers.x: no base_url"),
         (
-            "[model_providers.x]\nbase_url = \"u\"\nwire_api = \"chat\"",
-            "config.toml:3: model_providers.x.wire_api: unknown variant `chat`",
+            "[model_providers.x]\nbase_url = \"u\"\nkey_file = \"keys/x\"",
+            "config.toml:1: model_providers.x: key_file \"keys/x\" is not absolute; write the whole path",
+        ),
+        (
+            "[model_providers.x]\nbase_url = \"u\"\nenv_key = \"K\"\nkey_file = \"/k\"",
+            "config.toml:1: model_providers.x: the key is to come from env_key (K) and from key_file (/k); remove one",
+        ),
+        (
+            "[model_providers.x]\nbase_url = \"u\"\nwire_api = \"grpc\"",
+            "config.toml:3: model_providers.x.wire_api: unknown variant `grpc`",
         ),
         (
             "[model_providers.x.http_headers]\nA = true",

@@ -34,11 +34,13 @@ impl House {
                 let how = match request {
                     Asked::Resume(_, params) => Attach::Resume {
                         exclude_turns: params.exclude_turns,
+                        raw: params.experimental_raw_events,
                         page: params.initial_turns_page.as_ref().map(TurnsQuery::new),
                         over: Box::new(Overrides::from(&*params)),
                     },
                     Asked::Fork(fork) => Attach::Fork { exclude_turns: fork.params.exclude_turns },
-                    _ => Attach::Start,
+                    Asked::Start(_, params) => Attach::Start { raw: params.experimental_raw_events },
+                    _ => Attach::Start { raw: false },
                 };
                 self.send(generation, ToThread::Attach { replier, how, subscription, replaces });
             }

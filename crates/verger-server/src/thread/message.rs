@@ -57,9 +57,9 @@ pub(crate) enum ToThread {
 /// What the client asked for when it attached.
 #[derive(Debug)]
 pub(crate) enum Attach {
-    Start,
+    Start { raw: bool },
     Fork { exclude_turns: bool },
-    Resume { exclude_turns: bool, page: Option<TurnsQuery>, over: Box<Overrides> },
+    Resume { exclude_turns: bool, raw: bool, page: Option<TurnsQuery>, over: Box<Overrides> },
 }
 
 /// The way to one thread's owner.

@@ -79,6 +79,14 @@ impl Output {
         Ok(true)
     }
 
+    /// A page for people, with every sign of success.
+    pub(super) async fn page(&mut self, text: &str) -> io::Result<bool> {
+        let length = text.len();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\r\n");
+        self.write(&format!("{head}{text}")).await?;
+        Ok(true)
+    }
+
     /// The head of a stream of events.
     pub(super) async fn begin(&mut self) -> io::Result<()> {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";

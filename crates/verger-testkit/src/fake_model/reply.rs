@@ -1,80 +1,114 @@
-//! Plays a script as the events of the Responses API.
+//! Plays a script in the voice of a wire.
 
 use std::io;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::http::Output;
-use super::script::Script;
+use super::script::{Call, Script};
+
+/// The events of one wire. Each method gives the text of one chunk of the stream; an empty one is not sent.
+pub(super) trait Voice: Send + Sync {
+    /// Before anything else.
+    fn begin(&self) -> String;
+    fn begin_text(&self) -> String {
+        String::new()
+    }
+    fn delta(&self, delta: &str) -> String;
+    fn end_text(&self, _whole: &str) -> String {
+        String::new()
+    }
+    fn thought(&self, text: &str) -> String;
+    /// Calls, each whole.
+    fn calls(&self, calls: &[Call]) -> Vec<String>;
+    /// The same in pieces, those of several calls between each other.
+    fn calls_in_pieces(&self, calls: &[Call]) -> Vec<String>;
+    /// The model gives up.
+    fn failed(&self, code: &str) -> String;
+    /// The answer is cut.
+    fn incomplete(&self) -> String;
+    /// The answer is whole; `called`: it ends in calls.
+    fn complete(&self, called: bool) -> String;
+}
 
 /// Writes one answer. `false`: the connection is to be cut.
 ///
 /// # Errors
 /// The client is gone.
-pub(super) async fn play(script: Script, to: &mut Output) -> io::Result<bool> {
+pub(super) async fn play(script: Script, voice: &dyn Voice, to: &mut Output) -> io::Result<bool> {
     match script {
         Script::NotFound => return to.whole(404, None, &json!({})).await,
-        Script::Fail { status, retry_after } => {
-            let error =
-                json!({"error": {"code": "on_request", "message": format!("told to fail with {status}")}});
+        Script::Fail { status, retry_after, code, message } => {
+            let error = json!({"error": {"code": code, "message": message}});
             return to.whole(status, retry_after.as_deref(), &error).await;
         }
+        Script::Page => return to.page("<html>not here</html>").await,
         _ => {}
     }
     to.begin().await?;
-    event(to, "response.created", json!({"response": {"id": "resp"}})).await?;
+    send(to, voice.begin()).await?;
+    let mut called = false;
     match script {
         Script::Text { n, text, size, delay } => {
             let mut whole = String::new();
-            begin_message(to).await?;
+            send(to, voice.begin_text()).await?;
             for i in 0..n {
                 if i > 0 && !delay.is_zero() {
                     sleep(delay).await;
                 }
                 let delta = if size == 0 { text.to_owned() } else { numbered(i, size) };
                 whole.push_str(&delta);
-                say(to, delta).await?;
+                send(to, voice.delta(&delta)).await?;
             }
-            end_message(to, &whole).await?;
+            send(to, voice.end_text(&whole)).await?;
+        }
+        Script::Think(thought) => {
+            send(to, voice.thought(&thought)).await?;
+            send(to, voice.begin_text()).await?;
+            send(to, voice.delta("ok")).await?;
+            send(to, voice.end_text("ok")).await?;
         }
         Script::Sleep(time) => {
-            begin_message(to).await?;
+            send(to, voice.begin_text()).await?;
             sleep(time).await;
-            say(to, "ok".into()).await?;
-            end_message(to, "ok").await?;
+            send(to, voice.delta("ok")).await?;
+            send(to, voice.end_text("ok")).await?;
         }
-        Script::Call { namespace, tool, arguments } => {
-            let mut item = json!({"type": "function_call", "id": "fc", "call_id": "call_1", "name": tool, "arguments": arguments});
-            if let Some(namespace) = namespace {
-                item["namespace"] = namespace.into();
+        Script::Calls { calls, in_pieces } => {
+            called = true;
+            let chunks = if in_pieces { voice.calls_in_pieces(&calls) } else { voice.calls(&calls) };
+            for chunk in chunks {
+                send(to, chunk).await?;
             }
-            event(to, "response.output_item.done", json!({"output_index": 0, "item": item})).await?;
         }
         Script::Abort { code } => {
-            let error = json!({"code": code, "message": "told to abort"});
-            event(to, "response.failed", json!({"response": {"id": "resp", "error": error}})).await?;
+            send(to, voice.failed(&code)).await?;
             return to.end().await;
         }
         Script::Drop { after } => {
-            begin_message(to).await?;
+            send(to, voice.begin_text()).await?;
             for i in 0..after {
-                say(to, numbered(i, 8)).await?;
+                send(to, voice.delta(&numbered(i, 8))).await?;
             }
             return Ok(false);
         }
         Script::Incomplete => {
-            begin_message(to).await?;
-            say(to, "half".into()).await?;
-            let details = json!({"reason": "max_output_tokens"});
-            let response = json!({"id": "resp", "incomplete_details": details, "usage": usage()});
-            event(to, "response.incomplete", json!({"response": response})).await?;
+            send(to, voice.begin_text()).await?;
+            send(to, voice.delta("half")).await?;
+            send(to, voice.incomplete()).await?;
             return to.end().await;
         }
-        Script::NotFound | Script::Fail { .. } => unreachable!("answered above, without a stream"),
+        Script::NotFound | Script::Fail { .. } | Script::Page => {
+            unreachable!("answered above, without a stream")
+        }
     }
-    event(to, "response.completed", json!({"response": {"id": "resp", "usage": usage()}})).await?;
+    send(to, voice.complete(called)).await?;
     to.end().await
+}
+
+async fn send(to: &mut Output, chunk: String) -> io::Result<()> {
+    if chunk.is_empty() { Ok(()) } else { to.chunk(&chunk).await }
 }
 
 /// `i` in six digits, then as many dots as it takes.
@@ -85,36 +119,7 @@ fn numbered(i: usize, size: usize) -> String {
     text
 }
 
-fn usage() -> Value {
-    json!({
-        "input_tokens": 10, "input_tokens_details": {"cached_tokens": 4},
-        "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2},
-        "total_tokens": 15,
-    })
-}
-
-async fn begin_message(to: &mut Output) -> io::Result<()> {
-    let item = json!({"type": "message", "role": "assistant", "id": "msg", "content": []});
-    event(to, "response.output_item.added", json!({"output_index": 0, "item": item})).await
-}
-
-async fn say(to: &mut Output, delta: String) -> io::Result<()> {
-    let rest = json!({"item_id": "msg", "output_index": 0, "content_index": 0, "delta": delta});
-    event(to, "response.output_text.delta", rest).await
-}
-
-async fn end_message(to: &mut Output, text: &str) -> io::Result<()> {
-    // Written by hand, as the order of fields matters to a reader that wants to skip the text.
-    let content = json!([{"type": "output_text", "text": text, "annotations": []}]);
-    let item = format!(r#"{{"id":"msg","type":"message","role":"assistant","content":{content}}}"#);
-    send(to, "response.output_item.done", &format!(r#""output_index":0,"item":{item}}}"#)).await
-}
-
-async fn event(to: &mut Output, kind: &str, rest: Value) -> io::Result<()> {
-    send(to, kind, rest.to_string().trim_start_matches('{')).await
-}
-
-/// An event of this kind, its type in front as providers write it, and the fields that follow.
-async fn send(to: &mut Output, kind: &str, rest: &str) -> io::Result<()> {
-    to.chunk(&format!("event: {kind}\ndata: {{\"type\":\"{kind}\",{rest}\n\n")).await
+/// A text in pieces of three characters.
+pub(super) fn pieces(text: &str) -> Vec<String> {
+    text.chars().collect::<Vec<_>>().chunks(3).map(|piece| piece.iter().collect()).collect()
 }

@@ -18,15 +18,20 @@ pub(super) enum Script {
     },
     /// Silence, then `ok`.
     Sleep(Duration),
-    Call {
-        namespace: Option<String>,
-        tool: String,
-        arguments: String,
+    /// A thought, then `ok`.
+    Think(String),
+    Calls {
+        calls: Vec<Call>,
+        in_pieces: bool,
     },
     Fail {
         status: u16,
         retry_after: Option<String>,
+        code: String,
+        message: String,
     },
+    /// A page for people where a stream should be.
+    Page,
     Abort {
         code: String,
     },
@@ -34,8 +39,47 @@ pub(super) enum Script {
         after: usize,
     },
     Incomplete,
-    /// Not the Responses API at all.
+    /// No wire that it speaks.
     NotFound,
+}
+
+/// A function call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Call {
+    pub(super) namespace: Option<String>,
+    pub(super) tool: String,
+    /// JSON, or what a test wants in its place.
+    pub(super) arguments: String,
+}
+
+/// What a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Responses,
+    Chat,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Going by the address; nothing else is answered.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let chat = path.ends_with("/chat/completions").then_some(Self::Chat);
+        chat.or_else(|| path.ends_with("/responses").then_some(Self::Responses))
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Of `NAMESPACE TOOL JSON`.
+    fn parse(line: &str) -> Self {
+        let mut words = line.trim_start().splitn(3, char::is_whitespace);
+        let mut next = || words.next().unwrap_or_default().to_owned();
+        let (namespace, tool, arguments) = (next(), next(), next());
+        Self { namespace: Some(namespace).filter(|name| name != "-"), tool, arguments }
+    }
 }
 
 // === impl Script ===
@@ -43,7 +87,7 @@ pub(super) enum Script {
 impl Script {
     /// Reads the last user text, which `earlier` requests have carried already.
     pub(super) fn parse(request: &Request, text: &str, earlier: usize) -> Self {
-        if !request.path.split('?').next().is_some_and(|path| path.ends_with("/responses")) {
+        if Wire::of(request).is_none() {
             return Self::NotFound;
         }
         let number = |key: &str| value(text, key).and_then(|value| value.parse::<u64>().ok());
@@ -59,17 +103,32 @@ impl Script {
                 delay: Duration::from_millis(number("delay_ms").unwrap_or(0)),
             },
             Some("SLEEP") => Self::Sleep(Duration::from_secs(number("s").unwrap_or(1))),
-            Some("CALL") if tool_answered(&request.body) => Self::say("done"),
+            Some("CALL" | "CALLS") if tool_answered(&request.body) => Self::say("done"),
             Some("CALL") => {
-                let mut words = text.trim_start().splitn(4, char::is_whitespace).skip(1);
-                let mut next = || words.next().unwrap_or_default().to_owned();
-                let (namespace, tool, arguments) = (next(), next(), next());
-                Self::Call { namespace: Some(namespace).filter(|name| name != "-"), tool, arguments }
+                let call = text.trim_start().strip_prefix("CALL").unwrap_or_default();
+                Self::Calls { calls: vec![Call::parse(call)], in_pieces: false }
             }
-            Some("FAIL") if due => Self::Fail {
-                status: number("status").and_then(|status| status.try_into().ok()).unwrap_or(500),
-                retry_after: value(text, "retry_after").map(str::to_owned),
-            },
+            Some("CALLS") => {
+                Self::Calls { calls: text.lines().skip(1).map(Call::parse).collect(), in_pieces: true }
+            }
+            Some("THINK") => {
+                Self::Think(text.trim_start().strip_prefix("THINK").unwrap_or_default().trim().to_owned())
+            }
+            Some("PAGE") => Self::Page,
+            Some("FAIL") if due => {
+                let status = number("status").and_then(|status| status.try_into().ok()).unwrap_or(500);
+                let code = value(text, "code").unwrap_or("on_request").to_owned();
+                Self::Fail {
+                    status,
+                    retry_after: value(text, "retry_after").map(str::to_owned),
+                    message: complaint(
+                        status,
+                        &code,
+                        value(text, "repeat").and_then(|name| request.header(name)),
+                    ),
+                    code,
+                }
+            }
             Some("ABORT") if due => {
                 Self::Abort { code: value(text, "code").unwrap_or("server_error").to_owned() }
             }
@@ -84,11 +143,29 @@ impl Script {
     }
 }
 
-/// The last thing the user said, its parts joined by spaces.
+/// The last thing the user said, its parts joined by spaces: of a text in paragraphs the last one, as clients may join
+/// messages.
 pub(super) fn last_user_text(body: &Value) -> Option<String> {
     let message = input(body).rev().find(|item| item["role"] == "user")?;
-    let parts = message["content"].as_array()?.iter().filter_map(|part| part["text"].as_str());
-    Some(parts.collect::<Vec<_>>().join(" "))
+    let text = match &message["content"] {
+        Value::String(text) => text.clone(),
+        content => {
+            let parts = content.as_array()?.iter().filter_map(|part| part["text"].as_str());
+            parts.collect::<Vec<_>>().join(" ")
+        }
+    };
+    text.rsplit("\n\n").next().map(str::to_owned)
+}
+
+/// What a refusal says. The conversation that is too long is one that programs know by its sentence.
+fn complaint(status: u16, code: &str, repeated: Option<&str>) -> String {
+    match repeated {
+        Some(value) => format!("no user has {value}"),
+        None if code == "context_length_exceeded" => {
+            "This model's maximum context length is 100 tokens. However, you requested 200 tokens.".to_owned()
+        }
+        None => format!("told to fail with {status}"),
+    }
 }
 
 /// Whether a tool's output came after the last thing the user said.
@@ -96,11 +173,12 @@ fn tool_answered(body: &Value) -> bool {
     input(body)
         .rev()
         .take_while(|item| item["role"] != "user")
-        .any(|item| item["type"] == "function_call_output")
+        .any(|item| item["type"] == "function_call_output" || item["role"] == "tool")
 }
 
+/// The conversation, on either wire.
 fn input(body: &Value) -> impl DoubleEndedIterator<Item = &Value> {
-    body["input"].as_array().into_iter().flatten()
+    body["input"].as_array().or(body["messages"].as_array()).into_iter().flatten()
 }
 
 /// What follows `key=`, up to a space.

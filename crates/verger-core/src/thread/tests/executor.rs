@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use uuid::Uuid;
-use verger_wire::types::{McpServerElicitationAction, ThreadItem, ThreadStatus, Turn, TurnStatus, UserInput};
+use verger_wire::types::{
+    McpServerElicitationAction, ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus,
+    UserInput,
+};
 use verger_wire::{
     McpServerElicitationRequest, McpServerElicitationRequestResponse, Notification, ServerRequest,
 };
@@ -22,6 +25,8 @@ pub(super) struct Executor {
     pub(super) log: Vec<Record>,
     /// What a client that follows the thread from its beginning knows of each turn.
     pub(super) told: BTreeMap<String, Turn>,
+    /// What it was last told that the thread has spent.
+    pub(super) told_spent: Option<ThreadTokenUsage>,
     /// One line for each effect, in order.
     pub(super) transcript: Vec<String>,
     /// The model call under way.
@@ -57,6 +62,7 @@ impl Executor {
             machine: Thread::new(ThreadId(Uuid::from_u128(1))),
             log: Vec::new(),
             told: BTreeMap::new(),
+            told_spent: None,
             transcript: Vec::new(),
             call: None,
             tools: Vec::new(),
@@ -84,10 +90,16 @@ impl Executor {
     }
 
     pub(super) fn begin(&mut self, text: &str) {
+        self.request(text, None);
+    }
+
+    /// The same, by a request that the client has an id of its own for.
+    pub(super) fn request(&mut self, text: &str, request: Option<&str>) {
         let ticket = self.ticket();
         self.begins += 1;
         let turn = TurnId(Uuid::from_u128(0x1000 + u128::from(self.begins)));
-        self.handle(Event::Begin { ticket, turn, input: vec![UserInput::text(text)], client_id: None });
+        let (input, request) = (vec![UserInput::text(text)], request.map(str::to_owned));
+        self.handle(Event::Begin { ticket, turn, input, client_id: None, request });
     }
 
     pub(super) fn interrupt(&mut self) {
@@ -156,6 +168,9 @@ impl Executor {
                     Record::CallApproved { .. } => "approved",
                     Record::ItemCompleted { .. } => "item",
                     Record::TurnCompleted { .. } => "turn",
+                    Record::TokensSpent(_) => "spent",
+                    Record::RequestTaken { .. } => "request",
+                    Record::ThoughtSealed { .. } => "seal",
                 });
                 self.transcript.push(format!("append {}", names.collect::<Vec<_>>().join(" ")));
                 self.log.extend(records);
@@ -181,6 +196,14 @@ impl Executor {
                     Reply::Turn(turn) => format!("reply turn {:?}", turn.status),
                     Reply::Interrupted => "reply interrupted".into(),
                 });
+            }
+            Effect::Recall { ticket, turn } => {
+                self.answered(ticket);
+                let turns = turns(self.log.clone(), None);
+                let kept =
+                    turns.iter().find(|kept| kept.id == turn).expect("a request of a turn that never was");
+                assert_ne!(kept.status, TurnStatus::InProgress, "an active turn needs no recalling");
+                self.transcript.push(format!("recall turn {:?}", kept.status));
             }
             Effect::Refuse { ticket, error } => {
                 self.answered(ticket);
@@ -261,6 +284,23 @@ impl Executor {
                 let Some(ThreadItem::AgentMessage(message)) = item else { panic!("a delta of no message") };
                 message.text.push_str(&n.delta);
             }
+            Notification::ReasoningSummaryPartAdded(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                assert_eq!(usize::try_from(n.summary_index), Ok(item.summary.len()), "a part is left out");
+                item.summary.push(String::new());
+            }
+            Notification::ReasoningSummaryTextDelta(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                let part = usize::try_from(n.summary_index).ok().and_then(|part| item.summary.get_mut(part));
+                part.expect("a delta of no part").push_str(&n.delta);
+            }
+            Notification::ReasoningTextDelta(n) => {
+                let item = self.thought(&n.turn_id, &n.item_id);
+                let part = usize::try_from(n.content_index).expect("from 0 on");
+                assert!(part <= item.content.len(), "a part is left out");
+                item.content.resize(item.content.len().max(part + 1), String::new());
+                item.content[part].push_str(&n.delta);
+            }
             Notification::ItemCompleted(n) => {
                 let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
                 let item = turn.items.iter_mut().find(|i| i.id() == n.item.id());
@@ -285,9 +325,21 @@ impl Executor {
                 turn.completed_at = n.turn.completed_at;
                 turn.duration_ms = n.turn.duration_ms;
             }
+            Notification::ThreadTokenUsageUpdated(n) => {
+                assert!(self.told.contains_key(&n.turn_id), "tokens of a turn that never started");
+                self.told_spent = Some(n.token_usage);
+            }
             _ => {}
         }
         self.transcript.push(line);
+    }
+
+    fn thought(&mut self, turn: &str, item: &str) -> &mut ReasoningItem {
+        let turn = self.told.get_mut(turn).expect("a thought of a turn that never started");
+        match turn.items.iter_mut().find(|i| i.id() == item) {
+            Some(ThreadItem::Reasoning(item)) => item,
+            other => panic!("a delta of no thought: {other:?}"),
+        }
     }
 
     /// K5, K7: the log and the active turn tell a newcomer exactly what the first client was told.
@@ -314,6 +366,11 @@ impl Executor {
             turn.items_view = verger_wire::types::TurnItemsView::Full;
         }
         assert_eq!(snapshot, told, "a newcomer and the first client know different things");
+        let spent = self.log.iter().rev().find_map(|record| match record {
+            Record::TokensSpent(spent) => Some(spent.usage.clone()),
+            _ => None,
+        });
+        assert_eq!(spent, self.told_spent, "the log and the first client count otherwise");
         self.check_crash();
     }
 

@@ -8,15 +8,18 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use verger_model::{InputItem, ModelError, ModelEvent, ModelRequest, Models, ProviderConfig};
+use verger_model::{InputItem, ModelError, ModelEvent, ModelRequest, Models, ProviderConfig, WireApi};
 use verger_testkit::fake_model::FakeModel;
 
 /// Longer than anything here takes, so that a failure is not a hang.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-pub(crate) fn provider(fake: &FakeModel) -> ProviderConfig {
+/// What goes over the network. Every story is told on both.
+pub(crate) const WIRES: [WireApi; 2] = [WireApi::Responses, WireApi::Chat];
+
+pub(crate) fn provider(wire: WireApi, fake: &FakeModel) -> ProviderConfig {
     let base = ProviderConfig::responses("fake", fake.base_url());
-    ProviderConfig { request_max_retries: 0, stream_max_retries: 0, ..base }
+    ProviderConfig { wire_api: wire, request_max_retries: 0, stream_max_retries: 0, ..base }
 }
 
 pub(crate) fn asking(text: &str) -> ModelRequest {
@@ -71,12 +74,13 @@ pub(crate) async fn hear(models: &Models, provider: &ProviderConfig, request: Mo
 }
 
 /// What is heard from a server that answers every request with these bytes, and then closes.
-pub(crate) async fn told(answer: &str) -> Heard {
+pub(crate) async fn told(wire: WireApi, answer: &str) -> Heard {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let provider = ProviderConfig {
         // Set by cargo for every test.
         env_key: Some("CARGO_PKG_NAME".into()),
         stream_max_retries: 0,
+        wire_api: wire,
         ..ProviderConfig::responses("p", format!("http://{}", listener.local_addr().unwrap()))
     };
     let serve = async {

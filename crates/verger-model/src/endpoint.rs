@@ -1,23 +1,25 @@
-//! One provider's address, headers and key, and the request that is made of them.
+//! One provider's address and headers, and the request that is made of them and of its key.
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Request, Response, Url};
 use tokio::time::timeout;
 
-use super::said::Said;
 use crate::clients::Clients;
 use crate::error::ModelError;
+use crate::key;
 use crate::provider::ProviderConfig;
 use crate::retry;
+use crate::said::Said;
+use crate::secrets::Secrets;
 use crate::sse::{SseEvents, causes};
 
 /// As much of a refusal is read; the rest would not be shown.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// A request to one provider that can be sent again. It has no `Debug`, as it holds the key.
-pub(super) struct Endpoint {
-    pub(super) provider: ProviderConfig,
-    key: Option<String>,
+/// A request to one provider that can be sent again. It has no `Debug`, as it holds secrets.
+pub(crate) struct Endpoint {
+    pub(crate) provider: ProviderConfig,
+    secrets: Secrets,
     request: Request,
 }
 
@@ -25,19 +27,14 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// # Errors
-    /// A key that is not set; an address, header or parameter that cannot be sent.
-    pub(super) fn new(provider: &ProviderConfig, body: Vec<u8>) -> Result<Self, ModelError> {
-        let setting = |setting: String, cause: String| ModelError::Setting {
-            provider: provider.id.clone(),
-            setting,
-            cause,
-        };
-        let address = format!("{}/responses", provider.base_url.trim_end_matches('/'));
-        let bad_address =
-            |cause: String| setting("base_url".into(), format!("{:?}: {cause}", provider.base_url));
-        let mut url = Url::parse(&address).map_err(|error| bad_address(error.to_string()))?;
+    /// An address, header or parameter that cannot be sent.
+    pub(crate) fn new(provider: &ProviderConfig, path: &str, body: Vec<u8>) -> Result<Self, ModelError> {
+        let setting = |name: &str, cause: &str| setting(provider, name, cause);
+        let address = format!("{}/{path}", provider.base_url.trim_end_matches('/'));
+        let bad_address = |cause: &str| setting("base_url", &format!("{:?}: {cause}", provider.base_url));
+        let mut url = Url::parse(&address).map_err(|error| bad_address(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad_address("must begin with http:// or https://".into()));
+            return Err(bad_address("must begin with http:// or https://"));
         }
         if !provider.query_params.is_empty() {
             url.query_pairs_mut().extend_pairs(&provider.query_params);
@@ -46,39 +43,36 @@ impl Endpoint {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let key = key(provider)?;
-        if let Some(key) = &key {
-            let variable = provider.env_key.as_deref().unwrap_or_default();
-            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
-                setting("env_key".into(), format!("what {variable} holds cannot be sent in a header"))
-            })?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let mut secrets = Secrets::default();
         for (name, value) in &provider.http_headers {
-            let bad = || setting(format!("http_headers.{name}"), "cannot be sent as a header".into());
+            let place = format!("http_headers.{name}");
+            secrets.setting(&place, value);
+            let bad = || setting(&place, "cannot be sent as a header");
             let mut value = HeaderValue::try_from(value).map_err(|_| bad())?;
             let name = HeaderName::try_from(name).map_err(|_| bad())?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
+        for (name, value) in &provider.query_params {
+            secrets.setting(&format!("query_params.{name}"), value);
+        }
 
         let mut request = Request::new(Method::POST, url);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(Body::from(body));
-        Ok(Self { provider: provider.clone(), key, request })
+        Ok(Self { provider: provider.clone(), secrets, request })
     }
 
-    /// Sends the request and waits for the head of its answer.
+    /// Sends the request with the key of this moment, and waits for the head of its answer.
     ///
     /// # Errors
-    /// No connection, silence, or an answer that is no stream of events.
-    pub(super) async fn post(&self, clients: &Clients) -> Result<SseEvents, ModelError> {
+    /// No key, no connection, silence, or an answer that is no stream of events.
+    pub(crate) async fn post(&mut self, clients: &Clients) -> Result<SseEvents, ModelError> {
+        let request = self.request().await?;
         let id = || self.provider.id.clone();
         let idle = self.provider.stream_idle_timeout;
         let url = self.request.url();
         let client = clients.for_url(url).map_err(|cause| ModelError::Roots { provider: id(), cause })?;
-        let request = self.request.try_clone().expect("a body that is all in memory can be sent again");
         let answer = timeout(idle, client.execute(request)).await;
         let response =
             answer.map_err(|_| ModelError::Silent { provider: id(), limit: idle })?.map_err(|error| {
@@ -100,12 +94,24 @@ impl Endpoint {
         Ok(SseEvents::new(response, idle))
     }
 
-    /// A provider's words without our key, which some servers repeat.
-    pub(super) fn clean(&self, text: String) -> String {
-        match self.key.as_deref() {
-            Some(key) if text.contains(key) => text.replace(key, "[key]"),
-            _ => text,
+    /// A provider's words without what we sent it in confidence.
+    pub(crate) fn clean(&self, text: String) -> String {
+        self.secrets.clean(text)
+    }
+
+    async fn request(&mut self) -> Result<Request, ModelError> {
+        let mut request = self.request.try_clone().expect("a body that is all in memory can be sent again");
+        if let Some(key) = key::read(&self.provider).await? {
+            self.secrets.key(&key);
+            let name = if self.provider.env_key.is_some() { "env_key" } else { "key_file" };
+            let bad =
+                |_| setting(&self.provider, name, "what it names holds what cannot be sent in a header");
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(bad)?;
+            value.set_sensitive(true);
+            // Headers of the configuration win.
+            request.headers_mut().entry(AUTHORIZATION).or_insert(value);
         }
+        Ok(request)
     }
 
     async fn refusal(&self, mut response: Response) -> ModelError {
@@ -136,11 +142,6 @@ impl Endpoint {
     }
 }
 
-/// The provider's key, where it has one.
-fn key(provider: &ProviderConfig) -> Result<Option<String>, ModelError> {
-    let Some(var) = &provider.env_key else { return Ok(None) };
-    match std::env::var(var).map(|key| key.trim().to_owned()) {
-        Ok(key) if !key.is_empty() => Ok(Some(key)),
-        _ => Err(ModelError::MissingKey { provider: provider.id.clone(), var: var.clone() }),
-    }
+fn setting(provider: &ProviderConfig, name: &str, cause: &str) -> ModelError {
+    ModelError::Setting { provider: provider.id.clone(), setting: name.to_owned(), cause: cause.to_owned() }
 }

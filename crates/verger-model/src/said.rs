@@ -7,17 +7,18 @@ const MAX_MESSAGE: usize = 1_000;
 
 /// A provider's account of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) code: Option<String>,
+pub(crate) struct Said {
+    /// A word; where there is none, a number that is an HTTP status.
+    pub(crate) code: Option<String>,
     /// At most [`MAX_MESSAGE`] characters; never empty.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 // === impl Said ===
 
 impl Said {
     /// Reads a body or event: `{error: {code, type, message}}`, `{error: "..."}`, `{message}`, `{detail}`, or any text.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         serde_json::from_str::<Value>(text)
             .ok()
             .and_then(|value| Self::of(&value))
@@ -25,7 +26,7 @@ impl Said {
     }
 
     /// Reads an error object, or what holds one.
-    pub(super) fn of(value: &Value) -> Option<Self> {
+    pub(crate) fn of(value: &Value) -> Option<Self> {
         if let Some(inner) = value.get("error").filter(|inner| !inner.is_null()) {
             return Self::of(inner);
         }
@@ -33,10 +34,17 @@ impl Said {
             return Some(Self { code: None, message: bounded(text) });
         }
         let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        // An `error` event's own type says nothing.
-        let code = text("code").or_else(|| text("type").filter(|kind| *kind != "error"));
-        let message = text("message").or_else(|| text("detail")).or(code)?;
-        Some(Self { code: code.map(str::to_owned), message: bounded(message) })
+        // An `error` event's own type says nothing, and a number no more than a status does.
+        let says = |word: &&str| !matches!(*word, "error" | "None") && word.parse::<u16>().is_err();
+        let word = text("code").filter(says).or_else(|| text("type").filter(says)).map(str::to_owned);
+        let number = || match value.get("code")? {
+            Value::Number(number) => Some(number.to_string()),
+            code => code.as_str().filter(|code| code.parse::<u16>().is_ok()).map(str::to_owned),
+        };
+        let code = word.or_else(number);
+        let message = text("message").or_else(|| text("detail")).or(code.as_deref())?;
+        let message = bounded(message);
+        Some(Self { code, message })
     }
 }
 
@@ -67,6 +75,13 @@ mod tests {
         );
         check(r#"{"error":{"message":"no","type":"server_error","code":null}}"#, Some("server_error"), "no");
         check(r#"{"type":"error","code":"slow_down","message":"no"}"#, Some("slow_down"), "no");
+        check(
+            r#"{"error":{"code":400,"type":"exceed_context_size_error","message":"no"}}"#,
+            Some("exceed_context_size_error"),
+            "no",
+        );
+        check(r#"{"error":{"code":"400","type":"None","message":"no"}}"#, Some("400"), "no");
+        check(r#"{"code":429,"message":"no"}"#, Some("429"), "no");
         check(r#"{"error":"model not found"}"#, None, "model not found");
         check(r#"{"detail":"no"}"#, None, "no");
         check("upstream is down\n", None, "upstream is down");

@@ -1,7 +1,8 @@
-//! The Responses API over real sockets, against the fake model.
+//! The wires over real sockets, against the fake model.
 
 mod answers;
 mod attempts;
 mod hearing;
+mod keys;
 mod letting_go;
 mod refusals;
