@@ -1,7 +1,7 @@
 //! Compaction: the model sums the conversation up, and is told the summary in its place from then on. It is a turn of its
 //! own when a client asks for it, and part of a turn when the conversation has outgrown the model.
 
-use verger_wire::types::{ContextCompactionItem, ThreadItem, ThreadStatus, TurnError, TurnStatus};
+use verger_wire::types::{ContextCompactionItem, ThreadItem, TurnError, TurnStatus};
 use verger_wire::{Notification, RpcError, TurnNotification};
 
 use super::turn::ActiveTurn;
@@ -60,7 +60,7 @@ impl Thread {
         self.turn = Some(active);
         self.push(Effect::Append(records));
         self.push(Effect::Reply { ticket, reply: Reply::Done });
-        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
+        self.push(Effect::Status(self.active_status()));
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
         self.sum_up(at, self.appended);

@@ -41,7 +41,14 @@ struct Place {
 struct Filling {
     places: Vec<Place>,
     /// Items that began and have not ended: few at any time.
-    open: Vec<(String, usize)>,
+    open: Vec<Open>,
+}
+
+/// An item that has not ended.
+struct Open {
+    of: (String, usize),
+    /// A client is asked whether it may be.
+    is_asked: bool,
 }
 
 impl Conversation {
@@ -53,12 +60,14 @@ impl Conversation {
         for (number, record) in (0..).zip(records) {
             match record {
                 Record::ItemStarted { turn, index, item, .. } => {
-                    filling.open.push((turn.clone(), index));
+                    filling.open.push(Open { of: (turn.clone(), index), is_asked: false });
                     filling.insert(number, (turn, index), item);
                 }
                 Record::ItemCompleted { turn, index, item, .. } => {
                     filling.complete(number, (turn, index), item)
                 }
+                Record::CallAsked { turn, index, .. } => filling.ask(&(turn, index), true),
+                Record::CallApproved { turn, index, .. } => filling.ask(&(turn, index), false),
                 Record::Injected { turn, index, items, .. } => {
                     let at = turn.map(|turn| (turn, index));
                     let place = |item| Place { record: number, at: at.clone(), said: Said::Injected(item) };
@@ -78,7 +87,7 @@ impl Conversation {
                 | Record::RequestTaken { .. } => {}
             }
         }
-        let said: Vec<Said> = filling.places.into_iter().map(Place::whole).collect();
+        let said = filling.said();
         let thoughts: HashSet<&str> = said.iter().filter_map(Said::thought).collect();
         sealed.retain(|item: &String, _| thoughts.contains(item.as_str()));
         Self { summary, said, sealed }
@@ -86,8 +95,28 @@ impl Conversation {
 }
 
 impl Filling {
+    fn ask(&mut self, of: &(String, usize), is_asked: bool) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.of == *of) {
+            open.is_asked = is_asked;
+        }
+    }
+
+    /// All of it, oldest first.
+    fn said(self) -> Vec<Said> {
+        let Self { places, open } = self;
+        let whole = |Place { at, said, .. }| match said {
+            Said::Item(mut item) => {
+                let open = open.iter().find(|open| Some(&open.of) == at.as_ref());
+                cut_off(&mut item, open.is_some_and(|open| open.is_asked));
+                Said::Item(item)
+            }
+            injected @ Said::Injected(_) => injected,
+        };
+        places.into_iter().map(whole).collect()
+    }
+
     fn complete(&mut self, number: u64, of: (String, usize), item: ThreadItem) {
-        match self.open.iter().position(|open| *open == of) {
+        match self.open.iter().position(|open| open.of == of) {
             None => self.insert(number, of, item),
             Some(open) => {
                 self.open.swap_remove(open);
@@ -119,13 +148,5 @@ impl Said {
             Self::Item(item @ ThreadItem::Reasoning(_)) => Some(item.id()),
             Self::Item(_) | Self::Injected(_) => None,
         }
-    }
-}
-
-impl Place {
-    fn whole(self) -> Said {
-        let Said::Item(mut item) = self.said else { return self.said };
-        cut_off(&mut item);
-        Said::Item(item)
     }
 }

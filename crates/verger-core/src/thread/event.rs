@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError, UserInput};
 
+use super::questions::{Answer, Ask};
 use super::{Thought, ThoughtPart};
-use crate::ids::{Seq, Ticket, TurnId};
+use crate::ids::{QuestionId, Seq, Ticket, TurnId};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +71,25 @@ pub enum Event {
         /// Items of the Responses API, which the executor understands.
         items: Vec<Value>,
     },
+    /// Someone needs an answer of a client's.
+    Asked {
+        /// The id that the executor chose.
+        question: QuestionId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// A client answered.
+    Answered {
+        /// Which question.
+        question: QuestionId,
+        /// With what.
+        answer: Answer,
+    },
+    /// Nobody needs the answer any more: whoever asked is gone.
+    Withdrawn {
+        /// Which question.
+        question: QuestionId,
+    },
     /// The store could not keep the records of the last `Append`. Effects behind it were not carried out.
     AppendFailed {
         /// For people: names the cause and the remedy.
@@ -118,6 +138,15 @@ pub enum Says {
         /// Which MCP server; empty where the model named none that is known.
         server: String,
         /// Which of its tools.
+        tool: String,
+        /// With what.
+        arguments: Value,
+    },
+    /// It wants a tool called that a client provides.
+    ClientToolCall {
+        /// The tool's family.
+        namespace: Option<String>,
+        /// The tool.
         tool: String,
         /// With what.
         arguments: Value,

@@ -6,12 +6,14 @@
 //! (K5).
 
 mod begin;
+mod client_tools;
 mod compaction;
 mod conversation;
 mod effect;
 mod event;
 mod history;
 mod live;
+mod questions;
 mod record;
 mod requests;
 mod revert;
@@ -22,7 +24,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
@@ -32,14 +34,16 @@ pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
 pub use live::Live;
-pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
+pub use questions::{Answer, Ask, Outcome, request_id};
+pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
 pub use requests::REMEMBERED_REQUESTS;
 pub use thought::{Seal, Thought, ThoughtPart};
 pub use usage::Spent;
 
-use crate::ids::{ThreadId, Ticket};
+use crate::ids::{QuestionId, ThreadId, Ticket};
 use begin::Spoken;
 use compaction::Room;
+use questions::Question;
 use requests::Requests;
 use turn::ActiveTurn;
 use usage::Spending;
@@ -49,6 +53,7 @@ use usage::Spending;
 pub struct Thread {
     id: String,
     turn: Option<ActiveTurn>,
+    questions: BTreeMap<QuestionId, Question>,
     /// The last turn failed; told as the thread's status until the next begins.
     failed: bool,
     /// What the last event began, which may still prove not durable.
@@ -76,6 +81,8 @@ struct Tentative {
     begun: bool,
     /// The turn that has just ended.
     ended: Option<ActiveTurn>,
+    /// A turn that had failed is being forgotten.
+    forgives: bool,
 }
 
 impl Thread {
@@ -84,6 +91,7 @@ impl Thread {
         Self {
             id: id.to_string(),
             turn: None,
+            questions: BTreeMap::new(),
             failed: false,
             tentative: Tentative::default(),
             spending: Spending::default(),
@@ -104,7 +112,7 @@ impl Thread {
     /// What the thread is doing.
     pub fn status(&self) -> ThreadStatus {
         match self.turn {
-            Some(_) => ThreadStatus::Active { active_flags: Vec::new() },
+            Some(_) => self.active_status(),
             None if self.failed => ThreadStatus::SystemError,
             None => ThreadStatus::Idle,
         }
@@ -129,6 +137,9 @@ impl Thread {
             Event::Compact { ticket, turn } => self.compact(at, ticket, turn),
             Event::Revert { ticket, turn, upto } => self.revert(at, ticket, turn, upto),
             Event::Inject { ticket, items } => self.inject(at, ticket, items),
+            Event::Asked { question, ask } => self.ask(at, question, ask),
+            Event::Answered { question, answer } => self.answered(at, question, answer),
+            Event::Withdrawn { question } => self.withdraw(question),
             Event::AppendFailed { message } => self.append_failed(at, &message),
         }
     }
@@ -176,6 +187,8 @@ impl Thread {
 
     /// Ends the active turn: open items first, then the turn, all in one append.
     fn end_turn(&mut self, at: i64, status: TurnStatus, error: Option<TurnError>, ticket: Option<Ticket>) {
+        // Before the append: whoever asked hears of the end even if it cannot be kept.
+        self.withdraw_turn();
         let Some(mut active) = self.turn.take() else { return };
         self.tentative.ticket = ticket;
         if active.is_calling() {
@@ -218,11 +231,28 @@ impl Thread {
         self.push(Effect::Idle { seen: self.begins });
     }
 
+    /// Drops what was queued behind an append that failed, but for the end of questions: whoever asked hears of it, and that
+    /// no answer counts.
+    fn drop_effects(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Settle { question, .. } => {
+                    self.push(Effect::Settle { question, outcome: Outcome::Withdrawn });
+                }
+                Effect::Waits { .. } | Effect::Notify(Notification::ServerRequestResolved(_)) => {
+                    self.push(effect)
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing that was queued behind the append happened. The turn ends as failed, which is told but cannot be kept:
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
-        self.effects.clear();
-        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        self.drop_effects();
+        let Tentative { ticket, request, begun, ended, forgives } = std::mem::take(&mut self.tentative);
+        self.failed |= forgives;
         if let Some(request) = request {
             self.requests.take_back(&request);
         }
@@ -243,6 +273,7 @@ impl Thread {
         // Whether they still run is not known any more: the event that failed may have asked for their end.
         self.push(Effect::CancelModel);
         self.push(Effect::CancelTools);
+        self.withdraw_turn();
         active.close_items();
         let error =
             TurnError { message, codex_error_info: None, additional_details: None, misalignment: None };

@@ -1,7 +1,6 @@
 //! Reverts and injections: changes of a thread's history that are no turn.
 
 use serde_json::Value;
-use verger_wire::types::ThreadStatus;
 use verger_wire::{Notification, RpcError, ThreadRevertedNotification};
 
 use super::requests::Requests;
@@ -23,7 +22,8 @@ impl Thread {
         self.push(Effect::Reply { ticket, reply: Reply::Reverted });
         if std::mem::take(&mut self.failed) {
             // The turn that failed is forgotten, and that it did with it.
-            self.push(Effect::Status(ThreadStatus::Idle));
+            self.tentative.forgives = true;
+            self.push(Effect::Status(self.status()));
         }
         let thread_id = self.id.clone();
         self.push(Effect::Announce(Notification::ThreadReverted(ThreadRevertedNotification { thread_id })));

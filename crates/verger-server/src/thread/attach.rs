@@ -63,6 +63,7 @@ impl Owner {
         if raw {
             self.raw.insert(subscription);
         }
+        self.replay_questions(&outbox);
         self.subscribers.insert(subscription, outbox);
     }
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod budgets;
 mod clients;
 mod close;
@@ -11,6 +12,7 @@ mod config;
 mod config_files;
 mod containment;
 mod crashes;
+mod elicitation;
 mod errors;
 mod forks;
 mod helper_faults;
