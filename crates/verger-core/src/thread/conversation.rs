@@ -21,6 +21,7 @@ pub struct Conversation {
 
 /// One thing that was said or done.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are items")]
 pub enum Said {
     /// An item of a turn.
     Item(ThreadItem),

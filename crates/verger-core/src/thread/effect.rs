@@ -10,10 +10,6 @@ use crate::ids::{QuestionId, Ticket};
 
 /// One output. Effects are carried out in the order in which they are polled, each before the next.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, from the queue to the executor; a box would cost each delta more"
-)]
 pub enum Effect {
     /// Make the records durable. What follows is carried out only after that (K7); where it fails, tell the machine
     /// by `AppendFailed` before anything else is polled.

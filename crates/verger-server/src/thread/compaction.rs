@@ -104,7 +104,7 @@ fn offline_summary(conversation: &Conversation) -> String {
     lines.push(format!("The user wrote {} messages, and {calls} tools were called.", said.len()));
     lines.extend(said.first().map(|first| format!("The first message: {}", quote(first))));
     lines.extend(said.last().map(|last| format!("The last message: {}", quote(last))));
-    lines.extend(items().filter_map(answer).last().map(|last| format!("The last answer: {}", quote(&last))));
+    lines.extend(items().rev().find_map(answer).map(|last| format!("The last answer: {}", quote(&last))));
     lines.join("\n")
 }
 
