@@ -39,3 +39,4 @@ mod threads;
 mod three_runs;
 mod two_daemons;
 mod unix_socket;
+mod wires;
