@@ -6,7 +6,7 @@ import unittest
 from openai_codex import AsyncCodex, Codex, CodexConfig, InvalidRequestError
 from openai_codex.client import CodexClient
 from openai_codex.models import UnknownNotification
-from stage import Home, Server, not_yet
+from stage import Home, Server
 
 LONG = "STREAM n=1000 size=8 delay_ms=50"
 SHORT = "STREAM n=20 size=8 delay_ms=50"
@@ -144,7 +144,6 @@ class Turns(Client):
         self.assertIsNone(result.error)
         self.assertIsNotNone(result.duration_ms)
 
-    @not_yet("token usage is told with issue 5")
     def test_a_turn_tells_what_it_used(self):
         self.assertEqual(self.open().thread_start().run("hi").usage.total.total_tokens, 15)
 

@@ -33,7 +33,16 @@ pub enum ModelEvent {
         /// The text that ended.
         id: OutputId,
     },
-    /// The model thought; give the item back as [`InputItem::Reasoning`](crate::InputItem::Reasoning) with the turn.
+    /// The next piece of a thought, as far as the provider shows it while it grows: never empty.
+    ReasoningDelta {
+        /// The thought it belongs to: its [`Reasoning::id`].
+        id: OutputId,
+        /// Which part of it.
+        part: ReasoningPart,
+        /// What to append.
+        delta: String,
+    },
+    /// The model thought, all of it, whether or not it came in pieces; give the item back as [`InputItem::Reasoning`](crate::InputItem::Reasoning) with the turn.
     ReasoningDone(Reasoning),
     /// The model wants a tool. The call is whole, but the answer may still fail behind it: run it after `Completed`.
     ToolCall {
@@ -74,6 +83,15 @@ pub struct Reasoning {
     pub content: Vec<String>,
     /// The thoughts, sealed for everyone but the provider. Without it the item cannot be given back.
     pub encrypted_content: Option<String>,
+}
+
+/// A part of a thought, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasoningPart {
+    /// Of [`Reasoning::summary`].
+    Summary(usize),
+    /// Of [`Reasoning::content`].
+    Content(usize),
 }
 
 /// Tokens of one answer.

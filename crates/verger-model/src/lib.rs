@@ -45,7 +45,7 @@ mod secrets;
 mod sse;
 
 pub use error::ModelError;
-pub use event::{ModelEvent, OutputId, Reasoning, Usage};
+pub use event::{ModelEvent, OutputId, Reasoning, ReasoningPart, Usage};
 pub use kind::ModelErrorKind;
 pub use models::Models;
 pub use names::{offered_name, resolve};

@@ -5,8 +5,8 @@ use verger_core::ids::ThreadId;
 use verger_store::{NewThread, ThreadRow};
 use verger_wire::requests::{ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadStartResponse};
 use verger_wire::types::{
-    ApprovalsReviewer, AskForApproval, GitInfo, SandboxMode, SandboxPolicy, SessionSource, Thread,
-    ThreadHistoryMode, ThreadStatus, Turn,
+    ApprovalsReviewer, AskForApproval, GitInfo, ReasoningSummary, SandboxMode, SandboxPolicy, SessionSource,
+    Thread, ThreadHistoryMode, ThreadStatus, Turn,
 };
 
 use crate::config::Config;
@@ -46,6 +46,15 @@ pub(crate) struct Settings {
     /// MCP servers that it does without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) servers_off: Vec<String>,
+    /// How hard the model thinks; as its provider likes where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) effort: Option<String>,
+    /// How much of its reasoning it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<ReasoningSummary>,
+    /// How many tokens it can hold, where that is not what the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) context_window: Option<u32>,
 }
 
 /// What a request may set over the configuration.
@@ -59,6 +68,9 @@ pub(crate) struct Overrides {
     pub(crate) base_instructions: Option<String>,
     pub(crate) developer_instructions: Option<String>,
     pub(crate) servers_off: Option<Vec<String>>,
+    pub(crate) effort: Option<String>,
+    pub(crate) summary: Option<ReasoningSummary>,
+    pub(crate) context_window: Option<u32>,
 }
 
 /// The three requests that set the same members.
@@ -66,6 +78,7 @@ macro_rules! overrides_of {
     ($($params:ty),+) => {$(
         impl From<&$params> for Overrides {
             fn from(params: &$params) -> Self {
+                let beyond = settings::beyond(params.config.as_ref());
                 Self {
                     cwd: params.cwd.clone(),
                     model: params.model.clone(),
@@ -74,7 +87,10 @@ macro_rules! overrides_of {
                     sandbox: params.sandbox.map(policy),
                     base_instructions: params.base_instructions.clone(),
                     developer_instructions: params.developer_instructions.clone(),
-                    servers_off: settings::servers_off(params.config.as_ref()),
+                    servers_off: beyond.servers_off,
+                    effort: beyond.model_reasoning_effort,
+                    summary: beyond.model_reasoning_summary,
+                    context_window: beyond.model_context_window,
                 }
             }
         }
@@ -148,6 +164,9 @@ impl Meta {
                 base_instructions: over.base_instructions,
                 developer_instructions: over.developer_instructions,
                 servers_off: over.servers_off.unwrap_or_default(),
+                effort: over.effort.or_else(|| config.model_reasoning_effort.clone()),
+                summary: over.summary.or(config.model_reasoning_summary),
+                context_window: over.context_window,
             },
         }
     }
@@ -162,6 +181,9 @@ impl Meta {
                 base_instructions: None,
                 developer_instructions: None,
                 servers_off: Vec::new(),
+                effort: None,
+                summary: None,
+                context_window: None,
             }
         });
         Self {
@@ -234,9 +256,14 @@ impl Meta {
         set(&mut self.settings.approval_policy, over.approval_policy);
         set(&mut self.settings.sandbox, over.sandbox);
         set(&mut self.settings.servers_off, over.servers_off);
-        self.settings.base_instructions = over.base_instructions.or(self.settings.base_instructions.take());
-        self.settings.developer_instructions =
-            over.developer_instructions.or(self.settings.developer_instructions.take());
+        fn keep<T>(to: &mut Option<T>, from: Option<T>) {
+            *to = from.or(to.take());
+        }
+        keep(&mut self.settings.effort, over.effort);
+        keep(&mut self.settings.summary, over.summary);
+        keep(&mut self.settings.context_window, over.context_window);
+        keep(&mut self.settings.base_instructions, over.base_instructions);
+        keep(&mut self.settings.developer_instructions, over.developer_instructions);
     }
 
     /// As clients see it.
@@ -255,7 +282,7 @@ impl Meta {
             history_mode: ThreadHistoryMode::Paginated,
             model_provider: self.model_provider.clone(),
             model: Some(self.model.clone()),
-            reasoning_effort: None,
+            reasoning_effort: self.settings.effort.clone(),
             created_at: self.created_at,
             updated_at: self.updated_at,
             recency_at: Some(self.recency_at),
@@ -288,7 +315,7 @@ impl Meta {
             approval_policy: self.settings.approval_policy,
             approvals_reviewer: ApprovalsReviewer::default(),
             sandbox: self.settings.sandbox.clone(),
-            reasoning_effort: None,
+            reasoning_effort: self.settings.effort.clone(),
         }
     }
 }

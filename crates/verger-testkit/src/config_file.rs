@@ -32,7 +32,8 @@ impl ConfigFile {
     #[must_use]
     pub fn with_provider(base_url: &str, wire_api: &str, keys: &str) -> Self {
         let top =
-            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\n".to_owned();
+            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n"
+                .to_owned();
         let tables = format!(
             "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = {}\n{keys}",
             json!(base_url),
@@ -53,6 +54,13 @@ impl ConfigFile {
             json!(args)
         )
         .expect("writing to a String cannot fail");
+        self
+    }
+
+    /// Adds a key of the top level with its value in TOML: `.key("model_context_window", "1000")`.
+    #[must_use]
+    pub fn key(mut self, name: &str, value: &str) -> Self {
+        writeln!(self.top, "{name} = {value}").expect("writing to a String cannot fail");
         self
     }
 

@@ -217,6 +217,18 @@ impl RpcError {
         Self::refused(format!("expected active turn id `{expected}` but found `{found}`"))
     }
 
+    /// `turn/start` during a turn, with a schema that this turn was not begun with.
+    #[must_use]
+    pub fn schema_mismatch() -> Self {
+        Self::refused("outputSchema: the active turn was begun with another; start one when it has ended")
+    }
+
+    /// `turn/steer` without what it needs.
+    #[must_use]
+    pub fn steer_without(member: &str) -> Self {
+        Self::refused(format!("{member} must not be empty"))
+    }
+
     /// `turn/interrupt` that names another turn.
     #[must_use]
     pub fn interrupt_mismatch(expected: impl Display, found: impl Display) -> Self {

@@ -6,6 +6,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use ts_rs::TS;
 
 use crate::frame::RequestId;
@@ -57,6 +58,8 @@ notifications! {
     "item/reasoning/textDelta" => ReasoningTextDelta(ReasoningTextDeltaNotification),
     /// A tool call tells how far it is.
     "item/mcpToolCall/progress" => McpToolCallProgress(McpToolCallProgressNotification),
+    /// What was said or done, as an item of the Responses API. Only for who asked for it, by `experimentalRawEvents`.
+    "rawResponseItem/completed" => RawResponseItemCompleted(RawResponseItemCompletedNotification),
     /// A question of the server needs no answer any more: someone gave it, or its turn has ended.
     "serverRequest/resolved" => ServerRequestResolved(ServerRequestResolvedNotification),
     /// The start of an MCP server goes on, or failed.
@@ -254,6 +257,18 @@ pub struct McpToolCallProgressNotification {
     pub item_id: String,
     /// For people.
     pub message: String,
+}
+
+/// `rawResponseItem/completed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RawResponseItemCompletedNotification {
+    /// In which thread.
+    pub thread_id: String,
+    /// In which turn.
+    pub turn_id: String,
+    /// The API's own shape.
+    pub item: Value,
 }
 
 /// `serverRequest/resolved`.

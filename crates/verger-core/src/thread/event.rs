@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use verger_wire::types::{McpToolCallResult, TurnError, UserInput};
+use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError, UserInput};
 
-use crate::ids::{Ticket, TurnId};
+use super::questions::{Answer, Ask};
+use super::{Thought, ThoughtPart};
+use crate::ids::{QuestionId, Ticket, TurnId};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub enum Event {
         input: Vec<UserInput>,
         /// The client's own name for the message.
         client_id: Option<String>,
+        /// The client's own id for the request, by which it may make it twice.
+        request: Option<String>,
     },
     /// A `turn/start` was refused before it became a `Begin`; it counts as one that has come.
     NotBegun,
@@ -43,6 +47,25 @@ pub enum Event {
         item: String,
         /// What came of it; the error is for people and for the model.
         outcome: Result<ToolOutcome, String>,
+    },
+    /// Someone needs an answer of a client's.
+    Asked {
+        /// The id that the executor chose.
+        question: QuestionId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// A client answered.
+    Answered {
+        /// Which question.
+        question: QuestionId,
+        /// With what.
+        answer: Answer,
+    },
+    /// Nobody needs the answer any more: whoever asked is gone.
+    Withdrawn {
+        /// Which question.
+        question: QuestionId,
     },
     /// The store could not keep the records of the last `Append`. Effects behind it were not carried out.
     AppendFailed {
@@ -71,12 +94,21 @@ pub enum Says {
         /// Which message.
         output: Arc<str>,
     },
-    /// What the model thought, as far as it tells.
-    Reasoning {
-        /// In short.
-        summary: Vec<String>,
-        /// In full.
-        content: Vec<String>,
+    /// More of what it thinks.
+    ThoughtDelta {
+        /// Of which thought.
+        output: Arc<str>,
+        /// Which part of it.
+        part: ThoughtPart,
+        /// What follows.
+        delta: String,
+    },
+    /// A thought is complete, whether or not it came in pieces.
+    ThoughtDone {
+        /// Which.
+        output: Arc<str>,
+        /// All of it.
+        thought: Thought,
     },
     /// It wants a tool called.
     ToolCall {
@@ -87,10 +119,26 @@ pub enum Says {
         /// With what.
         arguments: Value,
     },
+    /// It wants a tool called that a client provides.
+    ClientToolCall {
+        /// The tool's family.
+        namespace: Option<String>,
+        /// The tool.
+        tool: String,
+        /// With what.
+        arguments: Value,
+    },
     /// The call failed and is tried again.
     Retrying {
         /// Why.
         error: TurnError,
+    },
+    /// What its answer cost.
+    Spent {
+        /// In tokens.
+        used: TokenUsageBreakdown,
+        /// How many tokens the model can hold, where that is known.
+        window: Option<i64>,
     },
     /// The call is complete.
     Completed,

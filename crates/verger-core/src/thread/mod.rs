@@ -5,37 +5,54 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod begin;
+mod client_tools;
 mod effect;
 mod event;
 mod history;
+mod questions;
 mod record;
+mod requests;
+mod thought;
 mod turn;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus, UserInput};
+use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
-pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
+pub use questions::{Answer, Ask, Outcome, request_id};
+pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
+pub use requests::REMEMBERED_REQUESTS;
+pub use thought::{Seal, Thought, ThoughtPart};
+pub use usage::Spent;
 
-use crate::ids::{ThreadId, Ticket, TurnId};
+use crate::ids::{QuestionId, ThreadId, Ticket};
+use begin::Spoken;
+use questions::Question;
+use requests::Requests;
 use turn::ActiveTurn;
+use usage::Spending;
 
 /// The machine of one thread under one owner.
 #[derive(Debug)]
 pub struct Thread {
     id: String,
     turn: Option<ActiveTurn>,
+    questions: BTreeMap<QuestionId, Question>,
     /// The last turn failed; told as the thread's status until the next begins.
     failed: bool,
     /// What the last event began, which may still prove not durable.
     tentative: Tentative,
+    spending: Spending,
+    requests: Requests,
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
@@ -48,6 +65,8 @@ pub struct Thread {
 struct Tentative {
     /// The request that waits for the append.
     ticket: Option<Ticket>,
+    /// The client's own id for it.
+    request: Option<String>,
     /// The active turn has just begun: no client has heard of it.
     begun: bool,
     /// The turn that has just ended.
@@ -60,8 +79,11 @@ impl Thread {
         Self {
             id: id.to_string(),
             turn: None,
+            questions: BTreeMap::new(),
             failed: false,
             tentative: Tentative::default(),
+            spending: Spending::default(),
+            requests: Requests::default(),
             begins: 0,
             last_call: 0,
             effects: VecDeque::new(),
@@ -76,7 +98,7 @@ impl Thread {
     /// What the thread is doing.
     pub fn status(&self) -> ThreadStatus {
         match self.turn {
-            Some(_) => ThreadStatus::Active { active_flags: Vec::new() },
+            Some(_) => self.active_status(),
             None if self.failed => ThreadStatus::SystemError,
             None => ThreadStatus::Idle,
         }
@@ -88,16 +110,19 @@ impl Thread {
             self.tentative = Tentative::default();
         }
         match event {
-            Event::Begin { ticket, turn, input, client_id } => self.begin(at, ticket, turn, input, client_id),
+            Event::Begin { ticket, turn, input, client_id, request } => {
+                self.begin(at, ticket, turn, Spoken { input, client_id, request });
+            }
             Event::NotBegun => {
                 self.begins += 1;
-                if self.turn.is_none() {
-                    self.push(Effect::Idle { seen: self.begins });
-                }
+                self.not_begun();
             }
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
             Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
+            Event::Asked { question, ask } => self.ask(at, question, ask),
+            Event::Answered { question, answer } => self.answered(at, question, answer),
+            Event::Withdrawn { question } => self.withdraw(question),
             Event::AppendFailed { message } => self.append_failed(at, &message),
         }
     }
@@ -113,42 +138,6 @@ impl Thread {
 
     fn notify(&mut self, notification: Notification) {
         self.push(Effect::Notify(notification));
-    }
-
-    fn begin(
-        &mut self,
-        at: i64,
-        ticket: Ticket,
-        id: TurnId,
-        input: Vec<UserInput>,
-        client_id: Option<String>,
-    ) {
-        self.begins += 1;
-        self.tentative.ticket = Some(ticket);
-        if let Some(active) = &mut self.turn {
-            active.heard_more();
-            let reply = Reply::Turn(Box::new(active.bare()));
-            let item = active.user_message(input, client_id);
-            let records = vec![active.completed_record(&item, at)];
-            self.push(Effect::Append(records));
-            self.push(Effect::Reply { ticket, reply });
-            self.tell_item(at, item);
-            return;
-        }
-        let mut active = ActiveTurn::new(id, at);
-        let reply = Reply::Turn(Box::new(active.bare()));
-        let started = active.bare();
-        let item = active.user_message(input, client_id);
-        let records = vec![active.started_record(at), active.completed_record(&item, at)];
-        self.tentative.begun = true;
-        self.turn = Some(active);
-        self.push(Effect::Append(records));
-        self.push(Effect::Reply { ticket, reply });
-        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
-        let thread_id = self.id.clone();
-        self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        self.tell_item(at, item);
-        self.call_model();
     }
 
     fn call_model(&mut self) {
@@ -178,6 +167,8 @@ impl Thread {
 
     /// Ends the active turn: open items first, then the turn, all in one append.
     fn end_turn(&mut self, at: i64, status: TurnStatus, error: Option<TurnError>, ticket: Option<Ticket>) {
+        // Before the append: whoever asked hears of the end even if it cannot be kept.
+        self.withdraw_turn();
         let Some(mut active) = self.turn.take() else { return };
         self.tentative.ticket = ticket;
         if active.is_calling() {
@@ -189,7 +180,7 @@ impl Thread {
         let items = active.close_items();
         let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
         records.push(active.end(status, error.clone(), at));
-        self.push(Effect::Append(records));
+        self.append(records);
         for item in items {
             self.tell_completed(at, &active.turn.id, item);
         }
@@ -220,11 +211,30 @@ impl Thread {
         self.push(Effect::Idle { seen: self.begins });
     }
 
+    /// Drops what was queued behind an append that failed, but for the end of questions: whoever asked hears of it, and that
+    /// no answer counts.
+    fn drop_effects(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Settle { question, .. } => {
+                    self.push(Effect::Settle { question, outcome: Outcome::Withdrawn });
+                }
+                Effect::Waits { .. } | Effect::Notify(Notification::ServerRequestResolved(_)) => {
+                    self.push(effect)
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing that was queued behind the append happened. The turn ends as failed, which is told but cannot be kept:
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
-        self.effects.clear();
-        let Tentative { ticket, begun, ended } = std::mem::take(&mut self.tentative);
+        self.drop_effects();
+        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        if let Some(request) = request {
+            self.requests.take_back(&request);
+        }
         let Some(mut active) = self.turn.take().or(ended) else { return };
         let message = format!("the turn could not be saved: {message}");
         if let Some(ticket) = ticket {
@@ -236,6 +246,7 @@ impl Thread {
         // Whether they still run is not known any more: the event that failed may have asked for their end.
         self.push(Effect::CancelModel);
         self.push(Effect::CancelTools);
+        self.withdraw_turn();
         active.close_items();
         let error =
             TurnError { message, codex_error_info: None, additional_details: None, misalignment: None };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use verger_wire::types::{
-    AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ReasoningItem, ThreadItem, Turn,
-    TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
+    AgentMessageItem, DynamicToolCallItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ThreadItem,
+    Turn, TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
 };
 use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
@@ -24,22 +24,34 @@ pub(super) struct ActiveTurn {
     prefix: String,
     /// The model call under way.
     call: Option<u64>,
-    /// Messages under way: the model's name, and where in `turn.items`.
+    /// Messages and thoughts under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
-    /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
-    open_tools: Vec<(usize, i64)>,
+    /// Tool calls under way.
+    open_tools: Vec<OpenTool>,
     /// Tool calls that the model asks for, until its answer is complete.
     wanted: Vec<Wanted>,
     /// The model has not heard everything: a tool's result, or more from the user.
     unheard: bool,
 }
 
+/// A tool call under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenTool {
+    /// Where in `turn.items`.
+    index: usize,
+    /// Since when, in Unix milliseconds.
+    since: i64,
+    /// Not sent: a client has yet to approve it.
+    pub(super) is_asked: bool,
+}
+
 /// A tool call that the model asks for.
 #[derive(Debug)]
-struct Wanted {
-    server: String,
-    tool: String,
-    arguments: Value,
+enum Wanted {
+    /// Of a helper's tool.
+    Helper { server: String, tool: String, arguments: Value },
+    /// Of a client's.
+    Client { namespace: Option<String>, tool: String, arguments: Value },
 }
 
 impl ActiveTurn {
@@ -101,35 +113,88 @@ impl ActiveTurn {
         !self.open_tools.is_empty()
     }
 
-    fn next_id(&self) -> String {
+    pub(super) fn next_id(&self) -> String {
         format!("{}-{}", self.prefix, self.turn.items.len() + 1)
     }
 
-    pub(super) fn user_message(&mut self, content: Vec<UserInput>, client_id: Option<String>) -> ThreadItem {
+    /// What the user says, if that is anything.
+    pub(super) fn user_message(
+        &mut self,
+        content: Vec<UserInput>,
+        client_id: Option<String>,
+    ) -> Option<ThreadItem> {
+        if content.is_empty() {
+            return None;
+        }
         let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
         self.turn.items.push(item.clone());
-        item
+        Some(item)
     }
 
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
-        let item = ThreadItem::McpToolCall(McpToolCallItem {
-            id: self.next_id(),
-            server: wanted.server.clone(),
-            tool: wanted.tool.clone(),
-            status: McpToolCallStatus::InProgress,
-            arguments: wanted.arguments.clone(),
-            app_context: None,
-            mcp_app_ui: None,
-            plugin_id: None,
-            read_only_hint: None,
-            result: None,
-            error: None,
-            duration_ms: None,
-        });
-        self.open_tools.push((self.turn.items.len(), at));
+        let (id, status) = (self.next_id(), McpToolCallStatus::InProgress);
+        let item = match wanted {
+            Wanted::Helper { server, tool, arguments } => ThreadItem::McpToolCall(McpToolCallItem {
+                id,
+                server: server.clone(),
+                tool: tool.clone(),
+                status,
+                arguments: arguments.clone(),
+                app_context: None,
+                mcp_app_ui: None,
+                plugin_id: None,
+                read_only_hint: None,
+                result: None,
+                error: None,
+                duration_ms: None,
+            }),
+            Wanted::Client { namespace, tool, arguments } => {
+                ThreadItem::DynamicToolCall(DynamicToolCallItem {
+                    id,
+                    namespace: namespace.clone(),
+                    tool: tool.clone(),
+                    arguments: arguments.clone(),
+                    status,
+                    content_items: None,
+                    success: None,
+                    duration_ms: None,
+                })
+            }
+        };
+        self.open_tools.push(OpenTool { index: self.turn.items.len(), since: at, is_asked: false });
         self.turn.items.push(item.clone());
         self.unheard = true;
         item
+    }
+
+    fn open_items(&self) -> impl Iterator<Item = (usize, &ThreadItem)> {
+        self.open_tools.iter().map(|open| (open.index, &self.turn.items[open.index]))
+    }
+
+    /// The call of a helper's tool that this item is, if it is under way, and its place.
+    pub(super) fn open_call(&self, item: &str) -> Option<(usize, &McpToolCallItem)> {
+        self.open_items().find_map(|(index, open)| match open {
+            ThreadItem::McpToolCall(call) if call.id == item => Some((index, call)),
+            _ => None,
+        })
+    }
+
+    /// The call of a client's tool that this item is, if it is under way.
+    pub(super) fn open_client_call(&self, item: &str) -> Option<&DynamicToolCallItem> {
+        self.open_items().find_map(|(_, open)| match open {
+            ThreadItem::DynamicToolCall(call) if call.id == item => Some(call),
+            _ => None,
+        })
+    }
+
+    /// Whether a tool of this server is being called.
+    pub(super) fn is_calling_server(&self, server: &str) -> bool {
+        self.open_items()
+            .any(|(_, open)| matches!(open, ThreadItem::McpToolCall(call) if call.server == server))
+    }
+
+    pub(super) fn open_tool_mut(&mut self, index: usize) -> Option<&mut OpenTool> {
+        self.open_tools.iter_mut().find(|open| open.index == index)
     }
 
     pub(super) fn started_record(&self, at: i64) -> Record {
@@ -148,15 +213,21 @@ impl ActiveTurn {
 
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
-        let texts = self.open_texts.drain(..).map(|(_, index)| index);
-        let open: Vec<usize> = texts.chain(self.open_tools.drain(..).map(|(index, _)| index)).collect();
+        let mut items = self.cut_answer();
+        for open in self.open_tools.drain(..) {
+            cut_off(&mut self.turn.items[open.index], open.is_asked);
+            items.push(self.turn.items[open.index].clone());
+        }
+        items
+    }
+
+    /// Ends the model's answer where it is. Returns what it was saying and thinking, as far as it came; tools that it asked
+    /// for are not called.
+    pub(super) fn cut_answer(&mut self) -> Vec<ThreadItem> {
         self.call = None;
-        open.into_iter()
-            .map(|index| {
-                cut_off(&mut self.turn.items[index]);
-                self.turn.items[index].clone()
-            })
-            .collect()
+        self.wanted.clear();
+        let open = std::mem::take(&mut self.open_texts);
+        open.iter().map(|&(_, index)| self.turn.items[index].clone()).collect()
     }
 
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, at: i64) -> Record {
@@ -165,7 +236,29 @@ impl ActiveTurn {
     }
 
     fn text(&self, output: &str) -> Option<usize> {
-        self.open_texts.iter().find(|(name, _)| &**name == output).map(|&(_, index)| index)
+        self.under_way(output, |item| matches!(item, ThreadItem::AgentMessage(_)))
+    }
+
+    pub(super) fn thought(&self, output: &str) -> Option<usize> {
+        self.under_way(output, |item| matches!(item, ThreadItem::Reasoning(_)))
+    }
+
+    /// A message and a thought may have the same name.
+    fn under_way(&self, output: &str, fits: impl Fn(&ThreadItem) -> bool) -> Option<usize> {
+        let named = self.open_texts.iter().filter(|(name, _)| &**name == output);
+        named.map(|&(_, index)| index).find(|&index| fits(&self.turn.items[index]))
+    }
+
+    /// Adds a message or a thought that begins; where it stands.
+    pub(super) fn open(&mut self, output: Arc<str>, item: ThreadItem) -> usize {
+        let index = self.turn.items.len();
+        self.open_texts.push((output, index));
+        self.turn.items.push(item);
+        index
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        self.open_texts.retain(|(_, open)| *open != index);
     }
 }
 
@@ -179,28 +272,27 @@ impl Thread {
             Says::TextDelta { output, delta } => self.text_delta(at, output, delta),
             Says::TextDone { output } => {
                 let Some(index) = active.text(&output) else { return };
-                active.open_texts.retain(|(_, open)| *open != index);
+                active.close(index);
                 let item = active.turn.items[index].clone();
                 self.complete_item(at, item);
             }
-            Says::Reasoning { summary, content } => {
-                let item = ThreadItem::Reasoning(ReasoningItem { id: active.next_id(), summary, content });
-                active.turn.items.push(item.clone());
-                let records = vec![active.completed_record(&item, at)];
-                self.push(Effect::Append(records));
-                self.tell_item(at, item);
-            }
+            Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
+            Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
             Says::ToolCall { server, tool, arguments } => {
-                active.wanted.push(Wanted { server, tool, arguments })
+                active.wanted.push(Wanted::Helper { server, tool, arguments });
+            }
+            Says::ClientToolCall { namespace, tool, arguments } => {
+                active.wanted.push(Wanted::Client { namespace, tool, arguments });
             }
             Says::Retrying { error } => {
                 let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
                 let error = ErrorNotification { error, will_retry: true, thread_id, turn_id };
                 self.notify(Notification::Error(error));
             }
+            Says::Spent { used, window } => self.spend(used, window),
             Says::Completed => {
                 active.call = None;
-                // A message that the model never closed is complete with its call.
+                // What the model never closed is complete with its call.
                 let open = std::mem::take(&mut active.open_texts);
                 let items: Vec<_> = open.iter().map(|&(_, index)| active.turn.items[index].clone()).collect();
                 for item in items {
@@ -230,20 +322,28 @@ impl Thread {
             Record::ItemStarted { turn, index, item: item.clone(), at }
         };
         let records = items.iter().map(started).collect();
-        self.push(Effect::Append(records));
-        for (item, Wanted { server, tool, arguments }) in items.into_iter().zip(wanted) {
-            let id = item.id().to_owned();
-            self.tell_started(at, item);
-            self.push(Effect::CallTool { item: id, server, tool, arguments });
+        self.append(records);
+        for (started, wanted) in items.into_iter().zip(wanted) {
+            let item = started.id().to_owned();
+            self.tell_started(at, started);
+            self.push(match wanted {
+                Wanted::Helper { server, tool, arguments } => {
+                    Effect::CallTool { item, server, tool, arguments }
+                }
+                Wanted::Client { .. } => Effect::CallClientTool { item },
+            });
         }
     }
 
     /// Asks the model again if it has not heard everything, and ends the turn if it has.
-    fn go_on(&mut self, at: i64) {
+    pub(super) fn go_on(&mut self, at: i64) {
         let Some(active) = &self.turn else { return };
         match () {
             () if active.is_calling() || active.has_open_tools() => {}
-            () if active.unheard => self.call_model(),
+            () if active.unheard => {
+                self.settle();
+                self.call_model();
+            }
             () => self.end_turn(at, TurnStatus::Completed, None, None),
         }
     }
@@ -253,11 +353,9 @@ impl Thread {
         if let Some(index) = active.text(&output) {
             return Some(index);
         }
-        let index = active.turn.items.len();
         let id = active.next_id();
         let item = ThreadItem::AgentMessage(AgentMessageItem { id, ..AgentMessageItem::default() });
-        active.open_texts.push((output, index));
-        active.turn.items.push(item.clone());
+        let index = active.open(output, item.clone());
         self.tell_started(at, item);
         Some(index)
     }
@@ -279,24 +377,40 @@ impl Thread {
     }
 
     pub(super) fn tool_done(&mut self, at: i64, id: &str, outcome: Result<ToolOutcome, String>) {
-        let Some(active) = &mut self.turn else { return };
-        let open = active.open_tools.iter().position(|&(index, _)| active.turn.items[index].id() == id);
-        let Some((index, since)) = open.map(|open| active.open_tools.remove(open)) else { return };
-        let ThreadItem::McpToolCall(call) = &mut active.turn.items[index] else { return };
-        call.duration_ms = Some((at - since).max(0));
-        match outcome {
-            Ok(ToolOutcome { result, is_error }) => {
-                call.result = Some(result);
-                call.status = if is_error { McpToolCallStatus::Failed } else { McpToolCallStatus::Completed };
+        let done = self.close_tool(at, id, |item, duration| {
+            let ThreadItem::McpToolCall(call) = item else { return };
+            call.duration_ms = Some(duration);
+            match outcome {
+                Ok(ToolOutcome { result, is_error }) => {
+                    call.result = Some(result);
+                    call.status =
+                        if is_error { McpToolCallStatus::Failed } else { McpToolCallStatus::Completed };
+                }
+                Err(message) => {
+                    call.error = Some(McpToolCallError { message });
+                    call.status = McpToolCallStatus::Failed;
+                }
             }
-            Err(message) => {
-                call.error = Some(McpToolCallError { message });
-                call.status = McpToolCallStatus::Failed;
-            }
+        });
+        if done {
+            self.go_on(at);
         }
-        let item = active.turn.items[index].clone();
+    }
+
+    /// Completes the tool call that this item is, if it is under way: `end` writes what came of it, and is told how long it
+    /// took in milliseconds. Whether it was.
+    pub(super) fn close_tool(&mut self, at: i64, id: &str, end: impl FnOnce(&mut ThreadItem, i64)) -> bool {
+        let Some(active) = &mut self.turn else { return false };
+        let items = &mut active.turn.items;
+        let open = active.open_tools.iter().position(|open| items[open.index].id() == id);
+        let Some(OpenTool { index, since, .. }) = open.map(|open| active.open_tools.remove(open)) else {
+            return false;
+        };
+        end(&mut items[index], (at - since).max(0));
+        let item = items[index].clone();
+        self.withdraw_item(id);
         self.complete_item(at, item);
-        self.go_on(at);
+        true
     }
 
     /// Keeps and tells an item that was told as started.
@@ -304,7 +418,7 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         let turn_id = active.turn.id.clone();
         let records = vec![active.completed_record(&item, at)];
-        self.push(Effect::Append(records));
+        self.append(records);
         self.tell_completed(at, &turn_id, item);
     }
 
@@ -315,7 +429,7 @@ impl Thread {
         self.tell_completed(at, &turn_id, item);
     }
 
-    fn tell_started(&mut self, at: i64, item: ThreadItem) {
+    pub(super) fn tell_started(&mut self, at: i64, item: ThreadItem) {
         let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
         let thread_id = self.id.clone();
         let started = ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at };

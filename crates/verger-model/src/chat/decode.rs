@@ -11,8 +11,11 @@ use serde_json::value::RawValue;
 
 use super::calls::{Calls, Fragment};
 use crate::decoder::{Decoder, Fault, parse};
-use crate::event::{ModelEvent, OutputId, Reasoning, Usage};
+use crate::event::{ModelEvent, OutputId, Reasoning, ReasoningPart, Usage};
 use crate::said::Said;
+
+/// What a train of thought is called, of which there is one at a time.
+const THOUGHT: &str = "reasoning";
 
 /// Reads one answer's chunks.
 #[derive(Debug, Default)]
@@ -138,7 +141,15 @@ impl Chunks {
     fn delta(&mut self, delta: Delta<'_>, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
         // Gateways repeat one as the other.
         let (first, second) = (texts(delta.reasoning_content)?, texts(delta.reasoning)?);
-        self.thought.push_str(if first.is_empty() { &second } else { &first });
+        let delta_of_thought = if first.is_empty() { second } else { first };
+        if !delta_of_thought.is_empty() {
+            self.thought.push_str(&delta_of_thought);
+            out.push_back(ModelEvent::ReasoningDelta {
+                id: OutputId::from(THOUGHT),
+                part: ReasoningPart::Content(0),
+                delta: delta_of_thought,
+            });
+        }
         self.text(texts(delta.content)?, out);
         self.text(texts(delta.refusal)?, out);
         for fragment in delta.tool_calls.into_iter().flatten() {
@@ -163,8 +174,7 @@ impl Chunks {
     fn thought_ends(&mut self, out: &mut VecDeque<ModelEvent>) {
         let thought = std::mem::take(&mut self.thought);
         if !thought.is_empty() {
-            let reasoning =
-                Reasoning { id: "reasoning".into(), content: vec![thought], ..Reasoning::default() };
+            let reasoning = Reasoning { id: THOUGHT.into(), content: vec![thought], ..Reasoning::default() };
             out.push_back(ModelEvent::ReasoningDone(reasoning));
         }
     }

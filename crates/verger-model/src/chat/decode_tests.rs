@@ -12,6 +12,7 @@ fn decode(chunks: &[&str]) -> (Vec<String>, Result<bool, Fault>) {
         ModelEvent::TextDelta { delta, .. } => delta.clone(),
         ModelEvent::TextDone { .. } => "-".to_owned(),
         ModelEvent::ToolCall { call_id, name, arguments, .. } => format!("call {call_id} {name} {arguments}"),
+        ModelEvent::ReasoningDelta { delta, .. } => format!("~{delta}"),
         ModelEvent::ReasoningDone(reasoning) => format!("thought {}", reasoning.content.join("|")),
         ModelEvent::Usage(usage) => format!("usage {}", usage.total_tokens),
         ModelEvent::Completed => "completed".into(),
@@ -90,8 +91,11 @@ fn thoughts_are_read_by_every_name_and_once() {
         r#"{"reasoning_content":"","reasoning":[{"type":"text","text":"hm"}]}"#,
     ] {
         let chunk = format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#);
-        check(&[&chunk, &chunk, HELLO, STOP], &["thought hmhm", "+", "hello", "-", "completed"]);
-        check(&[&chunk, STOP], &["thought hm", "completed"]);
+        check(
+            &[&chunk, &chunk, HELLO, STOP],
+            &["~hm", "~hm", "thought hmhm", "+", "hello", "-", "completed"],
+        );
+        check(&[&chunk, STOP], &["~hm", "thought hm", "completed"]);
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::decoder::{Decoder, Fault, parse};
-use crate::event::{ModelEvent, OutputId, Reasoning, Usage};
+use crate::event::{ModelEvent, OutputId, Reasoning, ReasoningPart, Usage};
 use crate::said::Said;
 
 const ITEM_DONE: &str = "response.output_item.done";
@@ -32,6 +32,10 @@ struct Envelope<'a> {
     item_id: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary_index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_index: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -112,6 +116,12 @@ impl Decoder for Events {
                     let id = event.item_id.and_then(|id| parse::<&str>(id.get()).ok());
                     self.delta(id, delta, out);
                 }
+            }
+            "response.reasoning_summary_text.delta" => {
+                out.extend(thought(&event, ReasoningPart::Summary(index(event.summary_index)))?);
+            }
+            "response.reasoning_text.delta" => {
+                out.extend(thought(&event, ReasoningPart::Content(index(event.content_index)))?);
             }
             ITEM_DONE => {
                 if let Some(item) = event.item {
@@ -239,6 +249,19 @@ impl From<WireUsage> for ModelEvent {
             total_tokens: usage.total_tokens.unwrap_or(usage.input_tokens + usage.output_tokens),
         })
     }
+}
+
+/// A piece of a thought. One that does not say of which is left to the event that closes the thought.
+fn thought(event: &Envelope<'_>, part: ReasoningPart) -> Result<Option<ModelEvent>, Fault> {
+    let id = event.item_id.and_then(|id| parse::<&str>(id.get()).ok());
+    let (Some(id), Some(delta)) = (id, event.delta) else { return Ok(None) };
+    let delta: String = parse(delta.get())?;
+    let id = OutputId::from(id);
+    Ok((!delta.is_empty()).then_some(ModelEvent::ReasoningDelta { id, part, delta }))
+}
+
+fn index(raw: Option<&RawValue>) -> usize {
+    raw.and_then(|raw| raw.get().parse().ok()).unwrap_or_default()
 }
 
 /// Whether JSON that is not whole has this field somewhere. Within somebody's text its quotes would be escaped, so that

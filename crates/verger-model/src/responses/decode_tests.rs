@@ -19,6 +19,7 @@ fn check(events: &[&str], want: &[&str]) {
         ModelEvent::ToolCall { namespace, name, arguments, .. } => {
             format!("call {} {name} {arguments}", namespace.as_deref().unwrap_or("-"))
         }
+        ModelEvent::ReasoningDelta { id, part, delta } => format!("{id} {part:?}:{delta}"),
         ModelEvent::ReasoningDone(reasoning) => format!("thought {}", reasoning.summary.join("|")),
         ModelEvent::Usage(usage) => format!("usage {}", usage.total_tokens),
         ModelEvent::Completed => "completed".into(),
@@ -72,6 +73,22 @@ fn texts_that_overlap_stay_apart() {
     let events = [delta("a"), delta("b"), delta("a"), end("a"), end("b"), DONE.to_owned()];
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
     check(&events, &["+a", "a:x", "+b", "b:x", "a:x", "-a", "-b", "completed"]);
+}
+
+#[test]
+fn a_thought_as_it_grows() {
+    check(
+        &[
+            r#"{"type":"response.output_item.added","item":{"type":"reasoning","id":"rs","summary":[]}}"#,
+            r#"{"type":"response.reasoning_summary_part.added","item_id":"rs","summary_index":1}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","item_id":"rs","summary_index":1,"delta":"a"}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","item_id":"rs","summary_index":1,"delta":""}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","delta":"whose?"}"#,
+            r#"{"type":"response.reasoning_text.delta","item_id":"rs","content_index":0,"delta":"b"}"#,
+            DONE,
+        ],
+        &["rs Summary(1):a", "rs Content(0):b", "completed"],
+    );
 }
 
 #[test]

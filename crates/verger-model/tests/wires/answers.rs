@@ -172,9 +172,20 @@ async fn a_thought_comes_before_the_words() {
         let thought = vec!["first this".to_owned()];
         let want = match wire {
             WireApi::Chat => Reasoning { id: "reasoning".into(), content: thought, ..Reasoning::default() },
-            _ => Reasoning { id: "rs".into(), summary: thought, ..Reasoning::default() },
+            _ => Reasoning {
+                id: "rs".into(),
+                summary: thought,
+                encrypted_content: Some("sealed: first this".into()),
+                ..Reasoning::default()
+            },
         };
-        assert_eq!(heard.events[0], ModelEvent::ReasoningDone(want));
+        let delta = |event: &ModelEvent| match event {
+            ModelEvent::ReasoningDelta { delta, .. } => Some(delta.clone()),
+            _ => None,
+        };
+        let deltas: Vec<String> = heard.events.iter().map_while(delta).collect();
+        assert_eq!(deltas.concat(), "first this");
+        assert_eq!(heard.events[deltas.len()], ModelEvent::ReasoningDone(want));
         assert_eq!(heard.text(), "ok");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 use super::helpers::Helpers;
 use super::mcp_servers::McpServer;
@@ -25,6 +25,18 @@ pub(super) struct File {
     /// exists and needs neither network nor key. Without it, `offline`.
     #[schemars(example = &"local", extend("x-codex" = true))]
     pub(super) model_provider: Option<String>,
+    /// How many tokens the model can hold: told to clients beside what a thread has spent.
+    #[schemars(example = 128_000, extend("x-codex" = true))]
+    pub(super) model_context_window: Option<u32>,
+    /// How hard the model is asked to think, in a thread whose client does not say: a word that its provider knows, as
+    /// `low` or `high`. Without it, the provider is not told, and gives no reasoning to go on from, as models that do not
+    /// reason refuse both.
+    #[schemars(example = &"medium", extend("x-codex" = true))]
+    pub(super) model_reasoning_effort: Option<String>,
+    /// How much of its reasoning the model is asked to tell: `auto`, `concise`, `detailed` or `none`. Only where it is
+    /// told how hard to think.
+    #[schemars(with = "Option<String>", example = &"concise", extend("x-codex" = true))]
+    pub(super) model_reasoning_summary: Option<ReasoningSummary>,
     /// When a tool call needs somebody's consent, in a thread whose client does not say: `untrusted`, `on-request` or
     /// `never`. Without it, `on-request`: tools that do not call themselves read-only are refused, since this version
     /// cannot ask yet.

@@ -3,6 +3,7 @@
 //!
 //! `file` is what may be written, and with its comments the reference; `reading` puts it in force.
 
+mod approvals;
 mod duration;
 mod error;
 mod file;
@@ -30,17 +31,18 @@ use std::sync::Arc;
 
 use verger_core::server::{Rules, ServerName};
 use verger_model::ProviderConfig;
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
 pub use helpers::Helpers;
-pub use mcp_servers::{Containment, EnvVar, McpServer, Start};
+pub use mcp_servers::{Containment, EnvVar, McpServer, Start, ToolApproval, ToolSettings};
 pub use overrides::{Override, Overrides, Source};
 pub use reference::reference;
 pub use threads::Threads;
 pub use warnings::Warning;
 
+pub(crate) use approvals::keep as keep_approval;
 pub(crate) use key::path_of;
 pub(crate) use shown::{Layer, Shown, without_credentials};
 pub(crate) use size::Size;
@@ -53,6 +55,12 @@ pub struct Config {
     pub model: Option<String>,
     /// The provider of a thread that names none.
     pub model_provider: Option<String>,
+    /// How many tokens the model can hold.
+    pub model_context_window: Option<u32>,
+    /// How hard the model of a thread thinks that does not say.
+    pub model_reasoning_effort: Option<String>,
+    /// How much of its reasoning it tells.
+    pub model_reasoning_summary: Option<ReasoningSummary>,
     /// The approval policy of a thread that names none.
     pub approval_policy: Option<AskForApproval>,
     /// The sandbox of a thread that names none.

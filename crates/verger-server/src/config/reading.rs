@@ -71,11 +71,25 @@ impl Config {
         let header_variables = providers.flat_map(|provider| provider.env_http_headers.values().cloned());
         let header_variables = header_variables.collect();
         let shown = Shown::new(json(&file), source.layers()?);
-        let File { model, model_provider, approval_policy, sandbox_mode, server, threads, helpers, .. } =
-            file;
+        let File {
+            model,
+            model_provider,
+            model_context_window,
+            model_reasoning_effort,
+            model_reasoning_summary,
+            approval_policy,
+            sandbox_mode,
+            server,
+            threads,
+            helpers,
+            ..
+        } = file;
         Ok(Self {
             model,
             model_provider,
+            model_context_window,
+            model_reasoning_effort,
+            model_reasoning_summary,
             approval_policy,
             sandbox_mode,
             server,

@@ -15,7 +15,7 @@ use crate::outbox::{Event, Outbox};
 use crate::replier::Replier;
 use crate::shared::Shared;
 
-pub(crate) use per_thread::{servers_off, settle};
+pub(crate) use per_thread::{beyond, settle};
 
 /// Answers a request about settings, and hands back any other. `folder` is the client's, where it is not this process's own.
 pub(crate) fn answer(

@@ -5,17 +5,41 @@
 //! dozens of them, and they are passed over.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use verger_core::server::ServerName;
 use verger_wire::RpcError;
 use verger_wire::requests::{ThreadForkParams, ThreadResumeParams, ThreadStartParams};
-use verger_wire::types::{AskForApproval, SandboxMode};
+use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 use crate::config::{Config, nearest_key, path_of};
 
 /// Keys that hold for a thread, besides those of `mcp_servers`.
-const HELD: &[&str] =
-    &["approval_policy", "developer_instructions", "instructions", "model", "model_provider", "sandbox_mode"];
+const HELD: &[&str] = &[
+    "approval_policy",
+    "developer_instructions",
+    "instructions",
+    "model",
+    "model_context_window",
+    "model_provider",
+    "model_reasoning_effort",
+    "model_reasoning_summary",
+    "sandbox_mode",
+];
+
+/// Codex's own keys that look like a slip of one that is held here.
+const NO_SLIPS: &[&str] =
+    &["model_reasoning_summary_format", "model_supports_reasoning_summaries", "plan_mode_reasoning_effort"];
+
+/// What a thread's `config` sets and its request has no parameter for.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Beyond {
+    /// MCP servers that it does without.
+    pub(crate) servers_off: Option<Vec<String>>,
+    pub(crate) model_context_window: Option<u32>,
+    pub(crate) model_reasoning_effort: Option<String>,
+    pub(crate) model_reasoning_summary: Option<ReasoningSummary>,
+}
 
 /// The parameters that a thread's configuration can set. What the request says itself wins.
 pub(crate) struct PerThread<'a> {
@@ -48,14 +72,14 @@ macro_rules! per_thread {
 
 per_thread!(ThreadStartParams, ThreadResumeParams, ThreadForkParams);
 
-/// Puts the keys of a request's `config` among its parameters. What stays in `config` is read by [`servers_off`].
+/// Puts the keys of a request's `config` among its parameters. What stays in `config` is read by [`beyond`].
 ///
 /// # Errors
 /// -32602, naming the key: one that holds for the whole server, one of the wrong type, or one that is nearly another.
 pub(crate) fn settle<'a>(params: impl Into<PerThread<'a>>, config: &Config) -> Result<(), RpcError> {
     let params = params.into();
     let Some(written) = params.config.take() else { return Ok(()) };
-    let mut off = Map::new();
+    let mut beyond = Beyond::default();
     for (path, value) in leaves(&written) {
         let refuse = |reason: String| RpcError::invalid_params(&format!("config.{}", path.join(".")), reason);
         let path: Vec<_> = path.iter().map(String::as_str).collect();
@@ -70,9 +94,12 @@ pub(crate) fn settle<'a>(params: impl Into<PerThread<'a>>, config: &Config) -> R
             ["sandbox_mode"] => set(params.sandbox, value, refuse)?,
             ["instructions"] => set(params.base_instructions, value, refuse)?,
             ["developer_instructions"] => set(params.developer_instructions, value, refuse)?,
+            ["model_context_window"] => set(&mut beyond.model_context_window, value, refuse)?,
+            ["model_reasoning_effort"] => set(&mut beyond.model_reasoning_effort, value, refuse)?,
+            ["model_reasoning_summary"] => set(&mut beyond.model_reasoning_summary, value, refuse)?,
             ["mcp_servers", name, "enabled"] => match value {
                 Value::Bool(false) => {
-                    off.insert((*name).to_owned(), Value::Bool(false));
+                    beyond.servers_off.get_or_insert_default().push((*name).to_owned());
                 }
                 Value::Bool(true) if config.mcp_server(&ServerName::from(*name)).is_some() => {}
                 Value::Bool(true) => {
@@ -86,7 +113,7 @@ pub(crate) fn settle<'a>(params: impl Into<PerThread<'a>>, config: &Config) -> R
                         .into(),
                 ));
             }
-            [first, ..] => match nearest_key(first, HELD) {
+            [first, ..] => match nearest_key(first, HELD).filter(|_| !NO_SLIPS.contains(first)) {
                 Some(near) => return Err(refuse(format!("unknown key; did you mean {near}?"))),
                 None => {
                     tracing::debug!(key = path.join("."), "a thread's setting that this server does not have")
@@ -95,13 +122,18 @@ pub(crate) fn settle<'a>(params: impl Into<PerThread<'a>>, config: &Config) -> R
             [] => {}
         }
     }
-    *params.config = Some(off).filter(|off| !off.is_empty());
+    *params.config = match serde_json::to_value(&beyond) {
+        Ok(Value::Object(left)) if beyond != Beyond::default() => Some(left),
+        _ => None,
+    };
     Ok(())
 }
 
-/// The MCP servers that a settled `config` takes from its thread.
-pub(crate) fn servers_off(config: Option<&Map<String, Value>>) -> Option<Vec<String>> {
-    config.map(|off| off.keys().cloned().collect())
+/// What is left in a settled `config`.
+pub(crate) fn beyond(config: Option<&Map<String, Value>>) -> Beyond {
+    let written = config.cloned().map(|left| serde_json::from_value(Value::Object(left)));
+    // One that was not settled sets nothing.
+    written.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Sets what the request itself left open; `null` sets nothing.

@@ -10,6 +10,7 @@ use super::message::Attach;
 use super::owner::Owner;
 use super::pages::{Picture, TurnsQuery};
 use super::walk::WalkError;
+use crate::outbox;
 use crate::replier::Replier;
 
 /// What a resume shows of a thread beside its turns.
@@ -38,6 +39,9 @@ impl Owner {
     /// Answers with the thread as it is and subscribes: nothing happens to the thread in between.
     pub(super) async fn attach(&mut self, replier: Replier, how: Attach, subscription: SubscriptionId) {
         let outbox = replier.outbox().clone();
+        // Who asks for no turns asks for nothing about them.
+        let sees_past = matches!(how, Attach::Resume { exclude_turns: false, .. });
+        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
         match self.shown(&how).await {
             Ok((turns, pages)) => self.welcome(replier, how, subscription, turns, pages),
             Err(message) => {
@@ -47,6 +51,14 @@ impl Owner {
                 return self.caller.house.tell(failed);
             }
         }
+        // It is told with the turns that spend; of those before, a client may have heard nothing.
+        if let Some(spent) = self.machine.spent_notification().filter(|_| sees_past) {
+            outbox.event(&outbox::Event::new(&spent, self.caller.shared.clock.unix_ms()));
+        }
+        if raw {
+            self.raw.insert(subscription);
+        }
+        self.replay_questions(&outbox);
         self.subscribers.insert(subscription, outbox);
     }
 
@@ -56,7 +68,7 @@ impl Owner {
         how: &Attach,
     ) -> impl Future<Output = Result<(Vec<Turn>, Pages), String>> + Send + 'static {
         let (exclude_turns, resumes, page) = match how {
-            Attach::Start => (true, false, None),
+            Attach::Start { .. } => (true, false, None),
             Attach::Fork { exclude_turns } => (*exclude_turns, false, None),
             Attach::Resume { exclude_turns, page, .. } => (*exclude_turns, true, *page),
         };

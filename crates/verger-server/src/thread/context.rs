@@ -1,15 +1,57 @@
 //! What a model is told: the conversation as turns and items, turned into model input.
 
-use verger_core::thread::OUTCOME_UNKNOWN;
-use verger_model::{InputItem, Part, offered_name};
-use verger_wire::types::{McpToolCallItem, ThreadItem, Turn, UserInput};
+use std::collections::HashMap;
+
+use serde_json::Value;
+use verger_core::thread::{OUTCOME_UNKNOWN, Seal};
+use verger_model::{InputItem, Part, Reasoning, offered_name};
+use verger_wire::types::{
+    ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, Turn, UserInput,
+};
+
+use super::images;
 
 /// The conversation in the model's terms, oldest first. A turn that was cut off is part of it: what was said was said.
-pub(super) fn input<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> Vec<InputItem> {
-    turns.into_iter().flat_map(|turn| &turn.items).flat_map(items).collect()
+///
+/// Of its thoughts the model hears what is `sealed`, by the item's id: the words that people see would be taken for its
+/// answer.
+pub(super) fn input<'a>(
+    turns: impl IntoIterator<Item = &'a Turn>,
+    sealed: &HashMap<String, Seal>,
+) -> Vec<InputItem> {
+    let mut input = Vec::new();
+    for turn in turns {
+        for (place, item) in turn.items.iter().enumerate() {
+            match item {
+                ThreadItem::Reasoning(thought) => {
+                    let led_on = led_on(&turn.items[place + 1..]);
+                    let seal = sealed.get(&thought.id).filter(|_| led_on);
+                    input.extend(seal.map(|seal| given_back(thought, seal)));
+                }
+                _ => input.extend(items(item)),
+            }
+        }
+    }
+    input
 }
 
-fn items(item: &ThreadItem) -> Vec<InputItem> {
+/// Whether the model said or wanted something after a thought: providers refuse a thought that led to nothing, as one does
+/// whose answer was cut.
+fn led_on(after: &[ThreadItem]) -> bool {
+    let next = after.iter().find(|item| !matches!(item, ThreadItem::Reasoning(_)));
+    next.is_some_and(|next| !matches!(next, ThreadItem::UserMessage(_)))
+}
+
+fn given_back(thought: &ReasoningItem, seal: &Seal) -> InputItem {
+    InputItem::Reasoning(Reasoning {
+        id: seal.id.clone(),
+        summary: thought.summary.clone(),
+        content: thought.content.clone(),
+        encrypted_content: Some(seal.content.clone()),
+    })
+}
+
+pub(super) fn items(item: &ThreadItem) -> Vec<InputItem> {
     match item {
         ThreadItem::UserMessage(message) => {
             vec![InputItem::UserMessage { content: message.content.iter().map(part).collect() }]
@@ -24,10 +66,9 @@ fn items(item: &ThreadItem) -> Vec<InputItem> {
                     name: offered_name(&call.server, &call.tool),
                     arguments: call.arguments.to_string(),
                 },
-                InputItem::tool_output(call_id, output(call)),
+                InputItem::ToolOutput { call_id, output: output(call) },
             ]
         }
-        // Reasoning is not sent back: without the provider's sealed copy it would be taken for the model's words.
         ThreadItem::Reasoning(_) | ThreadItem::Plan(_) | ThreadItem::DynamicToolCall(_) => Vec::new(),
     }
 }
@@ -36,22 +77,59 @@ fn part(input: &UserInput) -> Part {
     Part::Text(match input {
         UserInput::Text { text, .. } => text.clone(),
         UserInput::Skill { name, path } | UserInput::Mention { name, path } => format!("{name} ({path})"),
-        UserInput::LocalImage { path, .. } | UserInput::LocalAudio { path } => {
-            format!("[file {path}: not sent to the model]")
+        UserInput::Image { source: MediaSource::Url { url }, detail } if is_sendable(url) => {
+            return Part::Image { url: url.clone(), detail: detail.map(word) };
         }
+        UserInput::LocalImage { path, detail } => return images::local(path, detail.map(word)),
+        UserInput::LocalAudio { path } => format!("[file {path}: not sent to the model]"),
         UserInput::Image { .. } | UserInput::Audio { .. } => "[attachment: not sent to the model]".to_owned(),
     })
 }
 
-/// A tool's answer as the model reads it: text as it is, all else as JSON.
-fn output(call: &McpToolCallItem) -> String {
-    if let Some(error) = &call.error {
-        return format!("error: {}", error.message);
+/// Providers fetch pictures from the web, or find them in the address itself.
+fn is_sendable(url: &str) -> bool {
+    ["https:", "http:", "data:"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+fn word(detail: ImageDetail) -> String {
+    match detail {
+        ImageDetail::Auto => "auto",
+        ImageDetail::Low => "low",
+        ImageDetail::High => "high",
+        ImageDetail::Original => "original",
     }
-    let Some(result) = &call.result else { return format!("error: {OUTCOME_UNKNOWN}") };
-    let text = |content: &serde_json::Value| match content.get("text").and_then(|text| text.as_str()) {
-        Some(text) => text.to_owned(),
-        None => content.to_string(),
-    };
-    result.content.iter().map(text).collect::<Vec<_>>().join("\n")
+    .to_owned()
+}
+
+/// A tool's answer as the model reads it: text and pictures as they are, all else as JSON.
+fn output(call: &McpToolCallItem) -> Vec<Part> {
+    if let Some(error) = &call.error {
+        return vec![Part::Text(format!("error: {}", error.message))];
+    }
+    let Some(result) = &call.result else { return vec![Part::Text(format!("error: {OUTCOME_UNKNOWN}"))] };
+    let mut parts = Vec::new();
+    for content in &result.content {
+        match (piece(content), parts.last_mut()) {
+            (Part::Text(text), Some(Part::Text(before))) => {
+                before.push('\n');
+                before.push_str(&text);
+            }
+            (piece, _) => parts.push(piece),
+        }
+    }
+    if parts.is_empty() { vec![Part::Text(String::new())] } else { parts }
+}
+
+/// One of MCP's content blocks.
+fn piece(content: &Value) -> Part {
+    let text = |member: &str| content.get(member).and_then(Value::as_str);
+    match (text("type"), text("text"), text("data"), text("mimeType")) {
+        (Some("image"), _, Some(data), Some(kind)) => {
+            Part::Image { url: format!("data:{kind};base64,{data}"), detail: None }
+        }
+        (_, Some(text), ..) => Part::Text(text.to_owned()),
+        _ => Part::Text(content.to_string()),
+    }
 }

@@ -1,8 +1,9 @@
 //! Where a thread's records are: in the store, or for an ephemeral thread in memory.
 
 use verger_core::ids::{Generation, Seq, ThreadId};
-use verger_core::thread::Record;
+use verger_core::thread::{Record, turns};
 use verger_store::{Append, ChangeError, Labels, Store, ThreadPatch};
+use verger_wire::types::Turn;
 
 use super::walk::Walk;
 use crate::meta::Meta;
@@ -89,6 +90,21 @@ impl Log {
         }
     }
 
+    /// The last records of one kind, newest first: at most `limit` of them, and none that stands before the last `reach`
+    /// records. The error is for people.
+    pub(super) async fn latest(&self, kind: u8, reach: u32, limit: usize) -> Result<Vec<Record>, String> {
+        match &self.place {
+            Place::Memory(kept) => {
+                let near = kept.iter().rev().take(usize::try_from(reach).unwrap_or(usize::MAX));
+                Ok(near.filter(|record| record.kind() == kind).take(limit).cloned().collect())
+            }
+            Place::Stored { .. } => match self.walk() {
+                Some(walk) => walk.latest(kind, reach, limit).await.map_err(|error| error.to_string()),
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
     /// The stored log up to now; nothing if it is not stored.
     pub(super) fn walk(&self) -> Option<Walk> {
         match &self.place {
@@ -134,6 +150,14 @@ impl UntilNow {
         match self {
             Self::Memory(kept) => Ok(kept),
             Self::Stored(walk) => walk.all().await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// One turn that has ended. The error is for people.
+    pub(super) async fn turn(self, id: &str) -> Result<Option<Turn>, String> {
+        match self {
+            Self::Memory(kept) => Ok(turns(kept, None).into_iter().find(|turn| turn.id == id)),
+            Self::Stored(walk) => walk.turn(id).await.map_err(|error| error.to_string()),
         }
     }
 }

@@ -4,20 +4,27 @@
 //! out the effects in order; nothing else happens to the thread meanwhile. It holds no lock and no queue of its own: the
 //! model's stream is pulled, so that a thread that is busy slows its own model and nobody else.
 
+mod approval;
+mod asking;
 mod attach;
 mod context;
 mod cursor;
 mod forking;
+mod images;
 mod log;
+mod manner;
 mod message;
 mod model_call;
 mod model_error;
 mod owner;
 mod pages;
+mod raw;
+mod recall;
 mod tools;
 mod turns;
 mod walk;
 
+pub(crate) use asking::{Answered, Asking};
 pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};

@@ -1,23 +1,27 @@
 //! The task itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{Seq, SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, Seq, SubscriptionId, Ticket};
 use verger_core::server;
-use verger_core::thread::{Event, Says, Thread, ToolOutcome, turns};
+use verger_core::thread::{Event, Record, Says, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
 use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
+use super::asking::Asked;
 use super::forking::{Forking, Seed, unclaimed};
 use super::log::Log;
+use super::manner::Manner;
 use super::message::ToThread;
 use super::model_call::{self, Saying};
 use super::pages::{PageQuery, Picture};
+use super::recall;
 use super::tools::Caller;
 use crate::house::OwnerRequest;
 use crate::labels::{self, Label};
@@ -50,12 +54,22 @@ pub(super) struct Owner {
     pub(super) meta: Meta,
     pub(super) log: Log,
     pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
+    /// Those of them that hear raw events.
+    pub(super) raw: BTreeSet<SubscriptionId>,
     /// Requests that the machine will answer.
     pub(super) tickets: HashMap<Ticket, Asker>,
+    /// Open questions, beside what the machine knows of them.
+    pub(super) asked: BTreeMap<QuestionId, Asked>,
     /// The model's words, while it is being called, under the number of the call.
     pub(super) saying: Option<(u64, Saying)>,
     /// Tool calls of the active turn.
     pub(super) tools: JoinSet<(String, Result<ToolOutcome, String>)>,
+    /// How the active turn asks its model, once it has.
+    pub(super) manner: Option<Manner>,
+    /// What the answers of the turn that begins are to keep to.
+    pub(super) output_schema: Option<Value>,
+    /// Whether the machine has been told which requests the log says were taken.
+    pub(super) knows_requests: bool,
     /// Tool calls outside turns, and starts of eager helpers.
     pub(super) errands: JoinSet<()>,
 }
@@ -97,15 +111,22 @@ impl Owner {
         };
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
+        let mut machine = Thread::new(thread);
+        machine.has_spent(recall::spent(&log).await.map_err(server::OpenError::Failed)?);
         let owner = Self {
             caller,
-            machine: Thread::new(thread),
+            machine,
             meta,
             log,
             subscribers: BTreeMap::new(),
+            raw: BTreeSet::new(),
             tickets: HashMap::new(),
+            asked: BTreeMap::new(),
             saying: None,
             tools: JoinSet::new(),
+            manner: None,
+            output_schema: None,
+            knows_requests: false,
             errands: JoinSet::new(),
         };
         let status = owner.machine.status();
@@ -145,6 +166,11 @@ impl Owner {
 
     /// Gives up what runs, and then the thread.
     async fn end(mut self) {
+        for &question in self.asked.keys() {
+            self.caller.shared.questions.close(question);
+        }
+        // Whoever asked hears that nobody will answer.
+        self.asked.clear();
         self.saying = None;
         self.tools.shutdown().await;
         self.errands.shutdown().await;
@@ -156,12 +182,18 @@ impl Owner {
             ToThread::Attach { replier, how, subscription, replaces } => {
                 if let Some(old) = replaces {
                     self.subscribers.remove(&old);
+                    self.raw.remove(&old);
                 }
                 self.attach(replier, how, subscription).await;
             }
             ToThread::Detach { subscription } => {
                 self.subscribers.remove(&subscription);
+                self.raw.remove(&subscription);
+                self.give_up_hopeless().await;
             }
+            ToThread::Ask { question, ask, asker } => self.ask(question, *ask, asker).await,
+            ToThread::Withdraw { question } => self.handle(Event::Withdrawn { question }).await,
+            ToThread::Answered(answered) => self.answered(*answered).await,
             ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
             // A fork that was given up meanwhile needs no answer.
@@ -182,17 +214,7 @@ impl Owner {
     /// Every turn as of now, the active one as far as it has come. The error is for people.
     pub(super) fn turns(&self) -> impl Future<Output = Result<Vec<Turn>, String>> + Send + 'static {
         let (log, active) = (self.log.until_now(), self.machine.active_turn().cloned());
-        async move {
-            let records = log.read().await?;
-            let mut turns = turns(records, active.as_ref().map(|turn| turn.id.as_str()));
-            if let Some(active) = active {
-                match turns.last_mut().filter(|turn| turn.id == active.id) {
-                    Some(last) => *last = active,
-                    None => turns.push(active),
-                }
-            }
-            Ok(turns)
-        }
+        async move { Ok(as_of_now(log.read().await?, active)) }
     }
 
     async fn request(&mut self, ticket: Ticket, replier: Replier, request: OwnerRequest) {
@@ -200,6 +222,10 @@ impl Owner {
             OwnerRequest::TurnStart(params) => self.turn_start(ticket, replier, *params).await,
             OwnerRequest::TurnSteer(params) => {
                 let refusal = match self.machine.active_turn() {
+                    _ if params.expected_turn_id.is_empty() => {
+                        Some(RpcError::steer_without("expectedTurnId"))
+                    }
+                    _ if params.input.is_empty() => Some(RpcError::steer_without("input")),
                     None => Some(RpcError::nothing_to_steer()),
                     Some(turn) if turn.id == params.expected_turn_id => None,
                     Some(turn) => Some(RpcError::steer_mismatch(&params.expected_turn_id, &turn.id)),
@@ -208,13 +234,16 @@ impl Owner {
                     Some(error) => self.not_begun(replier, &error).await,
                     None => {
                         let (input, client_id) = (params.input, params.client_user_message_id);
-                        self.begin(ticket, Asker::Steer(replier), input, client_id).await;
+                        self.heard(&input);
+                        self.begin(ticket, Asker::Steer(replier), input, client_id, None).await;
                     }
                 }
             }
             OwnerRequest::TurnInterrupt(params) => {
                 self.tickets.insert(ticket, Asker::Interrupt(replier));
-                self.handle(Event::Interrupt { ticket: Some(ticket), turn: Some(params.turn_id) }).await;
+                // An empty id names whichever turn runs.
+                let turn = Some(params.turn_id).filter(|id| !id.is_empty());
+                self.handle(Event::Interrupt { ticket: Some(ticket), turn }).await;
             }
             OwnerRequest::ToolCall(params) => {
                 let caller = self.caller.clone();
@@ -290,6 +319,18 @@ impl Owner {
             replier.with(thread.map(|thread| ThreadReadResponse { thread }).map_err(RpcError::internal));
         });
     }
+}
+
+/// The turns that a log tells, and the active one as far as it has come.
+pub(super) fn as_of_now(records: Vec<Record>, active: Option<Turn>) -> Vec<Turn> {
+    let mut turns = turns(records, active.as_ref().map(|turn| turn.id.as_str()));
+    if let Some(active) = active {
+        match turns.last_mut().filter(|turn| turn.id == active.id) {
+            Some(last) => *last = active,
+            None => turns.push(active),
+        }
+    }
+    turns
 }
 
 /// The model's next word, for as long as it is being called.

@@ -12,11 +12,11 @@ use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteer
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
-use super::owner::{Asker, Owner};
-use super::tools::Policy;
-use super::{context, model_call};
+use super::approval::Policy;
+use super::owner::{Asker, Owner, as_of_now};
+use super::{context, model_call, raw, recall};
 use crate::config::Start;
-use crate::meta::Overrides;
+use crate::meta::{Overrides, Settings};
 use crate::outbox;
 use crate::replier::Replier;
 
@@ -28,18 +28,43 @@ impl Owner {
         let TurnStartParams {
             input,
             client_user_message_id,
+            client_request_id: request,
             model,
+            effort,
+            summary,
             cwd,
             approval_policy,
             sandbox_policy,
+            output_schema,
             ..
         } = params;
-        let over = Overrides { cwd, model, approval_policy, sandbox: sandbox_policy, ..Overrides::default() };
+        match self.has_taken(request.as_deref()).await {
+            Ok(false) => {}
+            // It starts nothing, and changes nothing.
+            Ok(true) => {
+                let asker = Asker::Start(replier);
+                return self.begin(ticket, asker, input, client_user_message_id, request).await;
+            }
+            Err(message) => return self.not_begun(replier, &RpcError::internal(message)).await,
+        }
+        let over = Overrides {
+            cwd,
+            model,
+            effort,
+            summary,
+            approval_policy,
+            sandbox: sandbox_policy,
+            ..Overrides::default()
+        };
         if let Err((field, reason)) = over.check(&self.caller.shared.config()) {
             return self.not_begun(replier, &RpcError::invalid_params(field, reason)).await;
         }
+        if !self.take_schema(output_schema) {
+            return self.not_begun(replier, &RpcError::schema_mismatch()).await;
+        }
         self.apply(over);
-        self.begin(ticket, Asker::Start(replier), input, client_user_message_id).await;
+        self.heard(&input);
+        self.begin(ticket, Asker::Start(replier), input, client_user_message_id, request).await;
     }
 
     /// Refuses a request that might have begun a turn. The house counts on hearing of each.
@@ -54,14 +79,19 @@ impl Owner {
         asker: Asker,
         input: Vec<UserInput>,
         client_id: Option<String>,
+        request: Option<String>,
     ) {
-        if self.meta.preview.is_empty() {
-            self.meta.preview = preview(&input);
-        }
-        self.meta.recency_at = self.caller.shared.clock.unix_sec();
         self.tickets.insert(ticket, asker);
         let turn = TurnId(Uuid::now_v7());
-        self.handle(Event::Begin { ticket, turn, input, client_id }).await;
+        self.handle(Event::Begin { ticket, turn, input, client_id, request }).await;
+    }
+
+    /// The user has spoken: lists show what, and since when.
+    pub(super) fn heard(&mut self, input: &[UserInput]) {
+        if self.meta.preview.is_empty() {
+            self.meta.preview = preview(input);
+        }
+        self.meta.recency_at = self.caller.shared.clock.unix_sec();
     }
 
     /// Lets the machine decide, and carries out its effects in order.
@@ -102,6 +132,7 @@ impl Owner {
                     tracing::error!(answered = asker.is_some(), ?reply, "an answer fits no question")
                 }
             },
+            Effect::Recall { ticket, turn } => self.recall(ticket, turn),
             Effect::Refuse { ticket, error } => {
                 if let Some(Asker::Start(replier) | Asker::Steer(replier) | Asker::Interrupt(replier)) =
                     self.tickets.remove(&ticket)
@@ -113,13 +144,19 @@ impl Owner {
             Effect::CancelModel => self.saying = None,
             Effect::CallTool { item, server, tool, arguments } => {
                 let caller = self.caller.clone();
-                let policy = Policy::of(self.meta.settings.approval_policy, self.is_offline());
+                let policy = self.policy();
                 self.tools.spawn(async move {
-                    let calling = AssertUnwindSafe(caller.call_in_turn(&server, &tool, arguments, policy));
+                    let calling = caller.call_in_turn(&item, &server, &tool, arguments, policy);
+                    let calling = AssertUnwindSafe(calling);
                     let failed = |_| Err("the call failed within the server; see its log".to_owned());
-                    (item, calling.catch_unwind().await.unwrap_or_else(failed))
+                    let outcome = calling.catch_unwind().await.unwrap_or_else(failed);
+                    (item, outcome)
                 });
             }
+            Effect::CallClientTool { item } => self.call_client_tool(at, item),
+            Effect::Ask { question, request } => self.send_question(question, &request),
+            Effect::Settle { question, outcome } => self.settle(question, outcome),
+            Effect::Waits { waits } => self.tell_waits(waits),
             Effect::CancelTools => self.tools.shutdown().await,
             Effect::Idle { seen } => {
                 let (thread, generation) = (self.caller.thread, self.caller.generation);
@@ -139,10 +176,23 @@ impl Owner {
         if self.subscribers.is_empty() {
             return;
         }
+        self.tell_raw(|| raw::before(notification));
         let event = outbox::Event::new(notification, self.caller.shared.clock.unix_ms());
         for outbox in self.subscribers.values() {
             outbox.event(&event);
         }
+        self.tell_raw(|| raw::after(notification));
+    }
+
+    fn tell_raw(&self, notification: impl FnOnce() -> Option<Notification>) {
+        let listeners = self.raw.iter().filter_map(|subscription| self.subscribers.get(subscription));
+        let mut listeners = listeners.peekable();
+        if listeners.peek().is_none() {
+            return;
+        }
+        let Some(notification) = notification() else { return };
+        let event = outbox::Event::new(&notification, self.caller.shared.clock.unix_ms());
+        listeners.for_each(|outbox| outbox.event(&event));
     }
 
     pub(super) fn tell_status(&self, status: ThreadStatus) {
@@ -153,6 +203,10 @@ impl Owner {
         shared.announce(&Notification::ThreadStatusChanged(changed));
     }
 
+    pub(super) fn policy(&self) -> Policy {
+        Policy::new(&self.meta.settings, self.is_offline())
+    }
+
     fn is_offline(&self) -> bool {
         let config = self.caller.shared.config();
         config.model_providers.get(&self.meta.model_provider).is_some_and(|p| p.wire_api == WireApi::Offline)
@@ -160,19 +214,38 @@ impl Owner {
 
     async fn call_model(&mut self, call: u64) {
         let config = self.caller.shared.config();
-        let provider = config.model_providers.get(&self.meta.model_provider).cloned();
-        let saying = match (provider, self.turns().await) {
-            (Some(provider), Ok(turns)) => {
-                let input = context::input(&turns);
-                let model = self.meta.model.clone();
-                let settings = &self.meta.settings;
-                let instructions = [&settings.base_instructions, &settings.developer_instructions];
-                let instructions =
-                    instructions.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n\n");
-                model_call::call(self.caller.clone(), provider, model, instructions, input)
+        let manner = self.manner();
+        let provider = config.model_providers.get(&manner.provider).cloned();
+        let saying = match (provider, self.log.until_now().read().await) {
+            (Some(provider), Ok(records)) => {
+                let sealed = recall::seals(&records, &provider.id);
+                let turns = as_of_now(records, self.machine.active_turn().cloned());
+                let input = context::input(&turns, &sealed);
+                let Settings {
+                    base_instructions,
+                    developer_instructions,
+                    effort,
+                    summary,
+                    context_window,
+                    ..
+                } = manner.settings;
+                let instructions: Vec<_> =
+                    [base_instructions, developer_instructions].into_iter().flatten().collect();
+                let window = context_window.or(config.model_context_window);
+                model_call::call(model_call::Asking {
+                    caller: self.caller.clone(),
+                    provider,
+                    model: manner.model,
+                    instructions: instructions.join("\n\n"),
+                    input,
+                    effort,
+                    summary,
+                    schema: manner.schema,
+                    window: window.map(i64::from),
+                })
             }
             (None, _) => {
-                let provider = &self.meta.model_provider;
+                let provider = &manner.provider;
                 model_call::failed(format!(
                     "no model provider '{provider}' is configured any more; add [model_providers.{provider}] to the config"
                 ))

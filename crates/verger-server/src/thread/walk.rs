@@ -3,6 +3,7 @@
 use verger_core::ids::{Seq, ThreadId};
 use verger_core::thread::{KeptTurn, Record, kept_turns};
 use verger_store::{Direction, Store, StoreError, StoredRecord};
+use verger_wire::types::Turn;
 
 /// A page of records when a log is read.
 const PAGE: usize = 1000;
@@ -87,6 +88,21 @@ impl Walk {
         let begins: Vec<Seq> = begins.map(|(seq, _)| *seq).collect();
         let turns = kept_turns(records.into_iter().map(|(_, record)| record), active);
         Ok(begins.into_iter().zip(turns).collect())
+    }
+
+    /// One turn, which is not active.
+    pub(super) async fn turn(&self, id: &str) -> Result<Option<Turn>, WalkError> {
+        let Some(start) = self.locate(id).await? else { return Ok(None) };
+        let turns = self.turns(&[start], None).await?;
+        Ok(turns.into_iter().map(|(_, kept)| kept.turn).find(|turn| turn.id == id))
+    }
+
+    /// The last records of one kind, newest first: at most `limit` of them, and none that stands before the last `reach`
+    /// records.
+    pub(super) async fn latest(&self, kind: u8, reach: u32, limit: usize) -> Result<Vec<Record>, WalkError> {
+        let within = (Seq(self.head.0.saturating_sub(reach)), self.head);
+        let found = self.store.find(self.thread, kind, within, Direction::Descending, limit).await?;
+        found.iter().map(|stored| self.decode(stored)).collect()
     }
 
     /// Every record of the log.

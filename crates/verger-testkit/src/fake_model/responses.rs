@@ -30,8 +30,21 @@ impl Voice for Responses {
     }
 
     fn thought(&self, text: &str) -> String {
+        let of = |rest: Value| {
+            let mut whole = json!({"item_id": "rs", "output_index": 0, "summary_index": 0});
+            whole.as_object_mut().expect("an object").extend(rest.as_object().expect("another").clone());
+            whole
+        };
+        let mut events = event("response.reasoning_summary_part.added", &of(json!({})));
+        for delta in pieces(text) {
+            events += &event("response.reasoning_summary_text.delta", &of(json!({ "delta": delta })));
+        }
         let summary = json!([{"type": "summary_text", "text": text}]);
-        done(&json!({"type": "reasoning", "id": "rs", "summary": summary}))
+        let sealed = format!("sealed: {text}");
+        events
+            + &done(
+                &json!({"type": "reasoning", "id": "rs", "summary": summary, "encrypted_content": sealed}),
+            )
     }
 
     fn calls(&self, calls: &[Call]) -> Vec<String> {

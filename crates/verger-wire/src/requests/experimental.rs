@@ -12,6 +12,12 @@ impl ClientRequest {
             Self::ThreadResume(params) if params.initial_turns_page.is_some() => {
                 Some("thread/resume.initialTurnsPage")
             }
+            Self::ThreadStart(params) if params.experimental_raw_events => {
+                Some("thread/start.experimentalRawEvents")
+            }
+            Self::ThreadResume(params) if params.experimental_raw_events => {
+                Some("thread/resume.experimentalRawEvents")
+            }
             Self::ThreadFork(params) if params.before_turn_id.is_some() => Some("thread/fork.beforeTurnId"),
             _ => None,
         };

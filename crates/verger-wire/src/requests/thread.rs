@@ -45,6 +45,9 @@ pub struct ThreadStartParams {
     pub session_start_source: Option<String>,
     /// Why it begins.
     pub thread_source: Option<String>,
+    /// Tell this connection of each item as the Responses API has it, too. Experimental.
+    #[ts(optional, as = "Option<_>")]
+    pub experimental_raw_events: bool,
 }
 
 /// Answer to `thread/start`: the thread and how it will run.
@@ -97,6 +100,10 @@ pub struct ThreadResumeParams {
     #[serde(default)]
     #[ts(optional, as = "Option<_>")]
     pub observe: bool,
+    /// Verger's own: as for `thread/start`. Experimental.
+    #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
+    pub experimental_raw_events: bool,
     /// Verger's own, with `verger/replay`: what the client already has.
     #[serde(default)]
     pub since: Option<ReplaySince>,

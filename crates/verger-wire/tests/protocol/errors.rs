@@ -192,6 +192,16 @@ fn of_turns() -> Vec<Refusal> {
             "Another turn runs than the one that `expectedTurnId` names. Clients read the id out of this message.",
             To::Only(&["turn/steer"]),
         ),
+        refusal(
+            RpcError::steer_without("input"),
+            "Nothing is said, or no turn is named.",
+            To::Only(&["turn/steer"]),
+        ),
+        refusal(
+            RpcError::schema_mismatch(),
+            "A turn runs, and its answers keep to another schema.",
+            To::Only(&["turn/start"]),
+        ),
         refusal(RpcError::nothing_to_interrupt(), "No turn runs.", To::Only(&["turn/interrupt"])),
         refusal(
             RpcError::interrupt_mismatch(other, TURN),

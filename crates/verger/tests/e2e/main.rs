@@ -3,16 +3,19 @@
 
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod budgets;
 mod clients;
 mod close;
 mod config;
 mod config_files;
 mod containment;
+mod elicitation;
 mod errors;
 mod forks;
 mod helper_faults;
 mod helper_life;
+mod images;
 mod init;
 mod interrupt;
 mod kill;
@@ -23,20 +26,25 @@ mod load;
 mod local_answers;
 mod matrix;
 mod order;
+mod overrides;
 mod pages;
 mod probes;
 mod protocol;
 mod relay;
+mod repeated;
 mod restart;
 mod stage;
 mod stdio;
+mod steering;
 mod storms;
 mod supervision;
 mod sweeps;
 mod switch;
 mod switches;
+mod thoughts;
 mod threads;
 mod three_runs;
+mod tokens;
 mod two_daemons;
 mod unix_socket;
 mod wires;

@@ -24,6 +24,8 @@ async fn two_clients_see_the_same_order() {
     let (first, second) = (stage.client("first").await, stage.client("second").await);
     let thread = stage.saved(&first).await;
     resume(&second, &thread).await;
+    // A round trip: what the resume tells of the past has come by then.
+    second.call("thread/loaded/list", json!({})).await;
     let (a, b) = (first.mark(), second.mark());
     for text in ["STREAM n=50 size=10", "CALL mcp__helper echo {\"text\":\"x\"}"] {
         let turn = begin_turn(&first, &thread, text).await;

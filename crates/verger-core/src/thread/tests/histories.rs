@@ -3,42 +3,73 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use verger_wire::types::{McpToolCallResult, TurnError};
+use verger_wire::DynamicToolCallResponse;
+use verger_wire::types::{McpServerElicitationAction, McpToolCallResult, TokenUsageBreakdown, TurnError};
 
-use super::executor::Executor;
-use crate::thread::{Event, Says, ToolOutcome};
+use super::executor::{Executor, says};
+use crate::thread::{Answer, Event, Record, Says, Seal, Thought, ThoughtPart, ToolOutcome};
 
 #[derive(Clone, Debug)]
 enum Step {
     Begin,
+    Request(u8),
     NotBegun,
     Interrupt,
     OrphanInterrupt,
     Text(u8, bool),
     TextDone(u8),
-    Reasoning,
+    ThoughtDelta(u8, ThoughtPart),
+    ThoughtDone(u8, bool),
     Tool,
+    Spent,
     Completed,
     Failed,
     ToolDone(bool),
+    ClientTool,
+    Approval(u8),
+    Elicit(bool),
+    Answer(u8, Kind),
+    Withdraw(u8),
     Stale,
     DiskFull,
     DiskFree,
 }
 
+/// What a client answers; not always to what it was asked.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Accept,
+    Decline,
+    Tool,
+    Unable,
+}
+
+fn part() -> impl Strategy<Value = ThoughtPart> {
+    prop_oneof![(0..4_usize).prop_map(ThoughtPart::Summary), (0..4_usize).prop_map(ThoughtPart::Content),]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => Just(Step::Begin),
+        4 => Just(Step::Begin),
+        2 => (0..3_u8).prop_map(Step::Request),
         1 => Just(Step::NotBegun),
         1 => Just(Step::Interrupt),
         1 => Just(Step::OrphanInterrupt),
         8 => (0..2_u8, any::<bool>()).prop_map(|(output, start)| Step::Text(output, start)),
         3 => (0..2_u8).prop_map(Step::TextDone),
-        1 => Just(Step::Reasoning),
+        3 => (0..2_u8, part()).prop_map(|(output, part)| Step::ThoughtDelta(output, part)),
+        1 => (0..2_u8, any::<bool>()).prop_map(|(output, sealed)| Step::ThoughtDone(output, sealed)),
         4 => Just(Step::Tool),
+        2 => Just(Step::Spent),
         6 => Just(Step::Completed),
         1 => Just(Step::Failed),
         6 => any::<bool>().prop_map(Step::ToolDone),
+        2 => Just(Step::ClientTool),
+        4 => (0..3_u8).prop_map(Step::Approval),
+        2 => any::<bool>().prop_map(Step::Elicit),
+        6 => (0..3_u8, prop::sample::select(vec![Kind::Accept, Kind::Decline, Kind::Tool, Kind::Unable]))
+            .prop_map(|(which, kind)| Step::Answer(which, kind)),
+        1 => (0..3_u8).prop_map(Step::Withdraw),
         1 => Just(Step::Stale),
         1 => Just(Step::DiskFull),
         2 => Just(Step::DiskFree),
@@ -49,6 +80,7 @@ fn take(thread: &mut Executor, step: Step) {
     let output = |n: u8| format!("m{n}").into();
     match step {
         Step::Begin => thread.begin("hi"),
+        Step::Request(n) => request(thread, n),
         Step::NotBegun => {
             thread.begins += 1;
             thread.handle(Event::NotBegun);
@@ -58,10 +90,19 @@ fn take(thread: &mut Executor, step: Step) {
         Step::Text(n, true) => thread.says(Says::TextStarted { output: output(n) }),
         Step::Text(n, false) => thread.says(Says::TextDelta { output: output(n), delta: "x".into() }),
         Step::TextDone(n) => thread.says(Says::TextDone { output: output(n) }),
-        Step::Reasoning => thread.says(Says::Reasoning { summary: vec!["s".into()], content: Vec::new() }),
+        Step::ThoughtDelta(n, part) => {
+            thread.says(Says::ThoughtDelta { output: output(n), part, delta: "h".into() });
+        }
+        Step::ThoughtDone(n, sealed) => {
+            let seal = Seal { provider: "p".into(), id: "rs".into(), content: "?".into() };
+            let seal = sealed.then_some(seal);
+            let thought = Thought { summary: vec!["s".into()], content: Vec::new(), seal };
+            thread.says(Says::ThoughtDone { output: output(n), thought });
+        }
         Step::Tool => {
             thread.says(Says::ToolCall { server: "s".into(), tool: "t".into(), arguments: json!({}) });
         }
+        Step::Spent => thread.says(spent()),
         Step::Completed => {
             let call = thread.call.take();
             if let Some(call) = call {
@@ -78,10 +119,44 @@ fn take(thread: &mut Executor, step: Step) {
             thread.says(Says::Failed { error });
         }
         Step::ToolDone(ok) => {
+            // One that waits for an approval was not sent; its call may still end, if its helper cannot be started.
             let Some(item) = thread.tools.pop() else { return };
             let result = ToolOutcome { result: McpToolCallResult::default(), is_error: !ok };
             let outcome = if ok { Ok(result) } else { Err("died".into()) };
             thread.handle(Event::ToolDone { item, outcome });
+        }
+        Step::ClientTool => {
+            thread.says(Says::ClientToolCall { namespace: None, tool: "t".into(), arguments: json!({}) });
+        }
+        Step::Approval(which) => {
+            let item = thread.tools.get(usize::from(which)).cloned();
+            let is_new = |item: &String| !thread.unapproved.values().any(|asked| asked == item);
+            if let Some(item) = item.filter(is_new) {
+                thread.ask_approval(&item);
+            }
+        }
+        Step::Elicit(of_turn) => {
+            thread.elicit(if of_turn { "s" } else { "other" });
+        }
+        Step::Answer(which, kind) => {
+            let Some(question) = thread.asked.keys().nth(usize::from(which)).copied() else { return };
+            let answer = match kind {
+                Kind::Accept => says(McpServerElicitationAction::Accept),
+                Kind::Decline => says(McpServerElicitationAction::Decline),
+                Kind::Tool => {
+                    Answer::Tool(DynamicToolCallResponse { content_items: Vec::new(), success: true })
+                }
+                Kind::Unable => Answer::Unable("no".into()),
+            };
+            thread.answer(question, answer.clone());
+            // The second answer, of another client, changes nothing.
+            let before = thread.transcript.len();
+            thread.answer(question, answer);
+            assert_eq!(thread.transcript.len(), before, "K8: a second answer counts");
+        }
+        Step::Withdraw(which) => {
+            let Some(question) = thread.askers.iter().nth(usize::from(which)).copied() else { return };
+            thread.handle(Event::Withdrawn { question });
         }
         Step::Stale => {
             thread.handle(Event::Model { call: 0, says: Says::Completed });
@@ -90,6 +165,27 @@ fn take(thread: &mut Executor, step: Step) {
         Step::DiskFull => thread.room = Some(1),
         Step::DiskFree => thread.room = None,
     }
+}
+
+fn spent() -> Says {
+    let used =
+        TokenUsageBreakdown { total_tokens: 3, input_tokens: 2, output_tokens: 1, ..Default::default() };
+    Says::Spent { used, window: Some(100) }
+}
+
+/// A request made twice is taken once.
+fn request(thread: &mut Executor, n: u8) {
+    let name = format!("r{n}");
+    let taken = |thread: &Executor| {
+        let taken = thread
+            .log
+            .iter()
+            .filter(|r| matches!(r, Record::RequestTaken { request, .. } if *request == name));
+        taken.count()
+    };
+    thread.request("hi", Some(&name));
+    assert!(taken(thread) <= 1, "a request is taken twice");
+    assert_eq!(taken(thread) == 1, thread.machine.turn_of(&name).is_some(), "the log and the machine differ");
 }
 
 proptest! {

@@ -2,4 +2,8 @@
 
 mod executor;
 mod histories;
+mod spending;
+mod steering;
 mod stories;
+mod thoughts;
+mod twice;

@@ -6,18 +6,18 @@ use verger_wire::types::{McpToolCallResult, ThreadItem, TurnError, TurnStatus};
 use super::executor::Executor;
 use crate::thread::{Event, OUTCOME_UNKNOWN, Record, Says, ToolOutcome, turns};
 
-fn text(thread: &mut Executor, words: &[&str]) {
+pub(super) fn text(thread: &mut Executor, words: &[&str]) {
     thread.says(Says::TextStarted { output: "m".into() });
     for word in words {
         thread.says(Says::TextDelta { output: "m".into(), delta: (*word).to_owned() });
     }
 }
 
-fn tool(name: &str) -> Says {
+pub(super) fn tool(name: &str) -> Says {
     Says::ToolCall { server: "time".into(), tool: name.into(), arguments: json!({}) }
 }
 
-fn story(thread: &mut Executor, expected: &[&str]) {
+pub(super) fn story(thread: &mut Executor, expected: &[&str]) {
     let told = std::mem::take(&mut thread.transcript);
     assert_eq!(told, expected, "\ntold:\n{}", told.join("\n"));
 }
@@ -102,19 +102,6 @@ fn an_interrupt_is_answered_when_the_turn_has_ended_and_what_was_said_is_kept() 
     let turn = &turns(thread.log.clone(), None)[0];
     assert_eq!(turn.status, TurnStatus::Interrupted);
     assert!(matches!(&turn.items[1], ThreadItem::AgentMessage(message) if message.text == "half"));
-}
-
-#[test]
-fn a_start_during_a_turn_joins_it_and_the_model_is_asked_again() {
-    let mut thread = Executor::new();
-    thread.begin("one");
-    thread.transcript.clear();
-    thread.begin("two");
-    story(&mut thread, &["append item", "reply turn InProgress", "item/started", "item/completed"]);
-    thread.says(Says::Completed);
-    story(&mut thread, &["call model"]);
-    thread.says(Says::Completed);
-    assert_eq!(thread.idle_seen, 2);
 }
 
 #[test]

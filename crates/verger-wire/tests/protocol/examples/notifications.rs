@@ -110,6 +110,14 @@ fn of_items() -> Vec<Notification> {
             delta: "The user ".into(),
             content_index: 0,
         }),
+        Notification::RawResponseItemCompleted(RawResponseItemCompletedNotification {
+            thread_id: thread_id.clone(),
+            turn_id: turn_id.clone(),
+            item: serde_json::json!({
+                "type": "message", "role": "assistant",
+                "content": [{ "type": "output_text", "text": "Only src/mill.rs." }],
+            }),
+        }),
         Notification::McpToolCallProgress(McpToolCallProgressNotification {
             thread_id,
             turn_id,
