@@ -8,7 +8,7 @@ use verger_testkit::fake_model::{Counts, FakeModel, Request};
 use verger_testkit::{Client, ConfigFile};
 
 use super::gateway::Gateway;
-use crate::stage::{Stage, begin_turn, ended};
+use crate::stage::{Stage, ended, say};
 
 /// Longer than anything here takes, so that a failure is not a hang.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -131,9 +131,16 @@ impl<'a> Act<'a> {
 
     /// Runs a turn to its end.
     pub(super) async fn turn(&self, text: &str) -> Told {
+        self.turn_with(say(&self.thread, text)).await
+    }
+
+    /// The same with any parameters of `turn/start`.
+    pub(super) async fn turn_with(&self, mut params: Value) -> Told {
+        params["threadId"] = json!(self.thread);
         let from = self.client.mark();
-        let id = begin_turn(&self.client, &self.thread, text).await;
-        let turn = ended(&self.client, from, &id).await;
+        let started = self.client.call("turn/start", params).await;
+        let id = started["turn"]["id"].as_str().expect("a turn has an id");
+        let turn = ended(&self.client, from, id).await;
         Told { turn, notes: self.client.since(from) }
     }
 

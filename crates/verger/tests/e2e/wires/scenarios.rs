@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::act::{Act, ONCE, Wire, write_key};
-use crate::stage::{begin_turn, ended};
+use crate::stage::{begin_turn, ended, say};
 
 const KEY: &str = "sk-test-0123456789";
 
@@ -56,6 +56,67 @@ pub(super) async fn a_thought_before_the_words(wire: &Wire<'_>) {
     let [thought] = told.items("reasoning")[..] else { panic!("one thought: {:?}", told.items("reasoning")) };
     let part = if act.is_chat() { "content" } else { "summary" };
     assert_eq!(thought[part], json!(["first this, then that"]));
+    let method = if act.is_chat() { "item/reasoning/textDelta" } else { "item/reasoning/summaryTextDelta" };
+    let deltas = told.notes(method).into_iter().filter_map(|note| note["delta"].as_str());
+    assert_eq!(deltas.collect::<String>(), "first this, then that");
+    act.end().await;
+}
+
+pub(super) async fn a_picture(wire: &Wire<'_>) {
+    let act = Act::begin(wire, ONCE).await;
+    let picture = "data:image/png;base64,iVBORw0KGgo=";
+    let input = json!([
+        { "type": "text", "text": "look", "text_elements": [] },
+        { "type": "image", "url": picture, "detail": "low" },
+    ]);
+    act.turn_with(json!({ "input": input })).await.answers("ok");
+    let body = act.asked().body;
+    if act.is_chat() {
+        let image = json!({ "type": "image_url", "image_url": { "url": picture, "detail": "low" } });
+        assert_eq!(body["messages"][0]["content"], json!([{ "type": "text", "text": "look" }, image]));
+    } else {
+        let image = json!({ "type": "input_image", "image_url": picture, "detail": "low" });
+        assert_eq!(body["input"][0]["content"], json!([{ "type": "input_text", "text": "look" }, image]));
+    }
+    act.goes_on().await;
+    act.end().await;
+}
+
+pub(super) async fn an_answer_to_a_schema(wire: &Wire<'_>) {
+    let act = Act::begin(wire, ONCE).await;
+    let schema = json!({
+        "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"], "additionalProperties": false,
+    });
+    let input = say(&act.thread, "hello")["input"].clone();
+    act.turn_with(json!({ "input": input, "outputSchema": schema })).await.answers("ok");
+    let asked = |act: &Act<'_>| {
+        let body = act.asked().body;
+        let asked =
+            if act.is_chat() { &body["response_format"]["json_schema"] } else { &body["text"]["format"] };
+        asked.clone()
+    };
+    assert_eq!(asked(&act)["schema"], schema);
+    assert_eq!(asked(&act)["strict"], true);
+    act.goes_on().await;
+    assert_eq!(asked(&act), Value::Null, "it was for one turn");
+    act.end().await;
+}
+
+pub(super) async fn what_it_cost(wire: &Wire<'_>) {
+    let act = Act::with_helper(wire).await;
+    let told = act.turn("CALL mcp__helper echo {}").await;
+    told.answers("done");
+    let cost = |answers: u64| {
+        json!({
+            "totalTokens": 15 * answers, "inputTokens": 10 * answers, "cachedInputTokens": 4 * answers,
+            "cacheWriteInputTokens": 0, "outputTokens": 5 * answers, "reasoningOutputTokens": 2 * answers,
+        })
+    };
+    let usages: Vec<_> =
+        told.notes("thread/tokenUsage/updated").into_iter().map(|note| &note["tokenUsage"]).collect();
+    let [first, second] = usages[..] else { panic!("one for each answer: {usages:?}") };
+    assert_eq!((&first["last"], &first["total"]), (&cost(1), &cost(1)));
+    assert_eq!((&second["last"], &second["total"]), (&cost(1), &cost(2)));
     act.end().await;
 }
 
