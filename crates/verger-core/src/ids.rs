@@ -80,6 +80,10 @@ number! {
     Ticket(u64)
 }
 number! {
+    /// A question to the clients, under which they answer. Unique within a run.
+    QuestionId(i64)
+}
+number! {
     /// Position of a durable record in its thread's log: dense, the first record has 1, 0 is "before the first".
     Seq(u32)
 }

@@ -1,7 +1,7 @@
 //! `initialize`, as every MCP version up to 2025-11-25 begins.
 
 use rmcp::model::{ClientCapabilities, Implementation, InitializeRequestParams, ProtocolVersion};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{ConnectError, shared::Shared};
 
@@ -31,13 +31,16 @@ impl Welcome {
     }
 }
 
-/// Introduces Verger and hears what the server is; declares no capability of a client's, so that nothing is asked
-/// of it that it would have to decline.
+/// Introduces Verger and hears what the server is; declares that it may ask where somebody takes its questions, and no
+/// other capability of a client's, so that nothing is asked of it that it would have to decline.
 pub(crate) async fn introduce(shared: &Shared, client_version: &str) -> Result<Welcome, ConnectError> {
     let client = Implementation::new("verger", client_version);
     let params = InitializeRequestParams::new(ClientCapabilities::default(), client)
         .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE);
-    let params = serde_json::to_value(params).expect("texts and empty objects always serialize");
+    let mut params = serde_json::to_value(params).expect("texts and empty objects always serialize");
+    if shared.questions.are_taken() {
+        params["capabilities"]["elicitation"] = json!({ "form": {}, "url": {} });
+    }
     let welcome =
         shared.ask("initialize", &params).await.map_err(|error| error.while_connecting("initialize"))?;
     let welcome = Welcome(welcome);
@@ -72,10 +75,11 @@ fn accept_version(shared: &Shared, version: &str) -> Result<(), ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::Questions;
 
     #[test]
     fn versions_that_begin_with_initialize_are_taken() {
-        let shared = Shared::new("git".into());
+        let shared = Shared::new("git".into(), Questions::new(None));
         for version in ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "draft"] {
             assert_eq!(accept_version(&shared, version), Ok(()), "{version}");
         }

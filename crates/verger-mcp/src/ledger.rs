@@ -114,13 +114,13 @@ impl Ledger {
     }
 
     /// Queues the answer to a request of the helper's; false when too many wait already, and this one is dropped.
-    pub(crate) fn reply(&self, id: &Value, method: &str) -> bool {
+    pub(crate) fn reply(&self, id: &Value, outcome: Result<&Value, &ServerError>) -> bool {
         let mut state = self.state();
         if state.replies >= MAX_REPLIES {
             return false;
         }
         state.replies += 1;
-        state.urgent.push_back(message::reply(id, method));
+        state.urgent.push_back(message::reply(id, outcome));
         drop(state);
         self.work.notify_one();
         true

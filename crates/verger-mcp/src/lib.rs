@@ -20,12 +20,14 @@ mod lines;
 mod message;
 mod oversized;
 mod protocol_task;
+mod question;
 mod session;
 mod shared;
 mod stderr;
 
 pub use catalog::{Hints, Tool};
 pub use error::{CallError, ConnectError};
+pub use question::{HelperQuestion, MAX_QUESTIONS};
 pub use session::{Session, SessionOptions};
 pub use stderr::StderrRing;
 

@@ -11,7 +11,7 @@ pub(crate) enum Incoming {
     /// An error that names no request of ours: the helper could not read one.
     Complaint(ServerError),
     /// A request of the helper's own. The id is echoed as it came.
-    Request { id: Value, method: String },
+    Request { id: Value, method: String, params: Value },
     /// Something that the helper wants known.
     Notification { method: String, params: Value },
 }
@@ -55,7 +55,7 @@ impl Envelope {
     fn open(self) -> Option<Incoming> {
         Some(match (self.method, self.id) {
             (Some(method), None) => Incoming::Notification { method, params: self.params },
-            (Some(method), Some(id)) => Incoming::Request { id, method },
+            (Some(method), Some(id)) => Incoming::Request { id, method, params: self.params },
             (None, id) => {
                 let outcome = match (self.error, self.result) {
                     (Some(error), _) => Err(ServerError::read(error)),
@@ -126,15 +126,21 @@ pub(crate) fn notification(method: &str, params: Option<&Value>) -> Vec<u8> {
     Outgoing::<u64> { method: Some(method), params, ..Outgoing::EMPTY }.into_line()
 }
 
-/// The answer to the helper's request `id`, with its newline: a ping is answered, everything else declined.
-pub(crate) fn reply(id: &Value, method: &str) -> Vec<u8> {
-    if method == "ping" {
-        return Outgoing { id: Some(id), result: Some(&json!({})), ..Outgoing::EMPTY }.into_line();
+/// The answer to the helper's request `id`, with its newline.
+pub(crate) fn reply(id: &Value, outcome: Result<&Value, &ServerError>) -> Vec<u8> {
+    match outcome {
+        Ok(result) => Outgoing { id: Some(id), result: Some(result), ..Outgoing::EMPTY }.into_line(),
+        Err(ServerError { code, message, data: _ }) => {
+            let error = json!({ "code": code, "message": message });
+            Outgoing { id: Some(id), error: Some(&error), ..Outgoing::EMPTY }.into_line()
+        }
     }
-    let code = rmcp::model::ErrorCode::METHOD_NOT_FOUND.0;
+}
+
+/// What a helper is told that asks for something that was not offered to it.
+pub(crate) fn not_offered(method: &str) -> ServerError {
     let message = format!("verger does not offer '{method}': it was not among the client's capabilities");
-    let error = json!({ "code": code, "message": message });
-    Outgoing { id: Some(id), error: Some(&error), ..Outgoing::EMPTY }.into_line()
+    ServerError { code: rmcp::model::ErrorCode::METHOD_NOT_FOUND.0.into(), message, data: None }
 }
 
 #[cfg(test)]
@@ -189,7 +195,7 @@ mod tests {
     #[test]
     fn a_batch_is_its_messages() {
         let batch = decode(br#"[{"id":1,"result":null},{"method":"ping","id":"p"}]"#);
-        let ping = Incoming::Request { id: json!("p"), method: "ping".into() };
+        let ping = Incoming::Request { id: json!("p"), method: "ping".into(), params: Value::Null };
         assert_eq!(batch, Some(vec![Incoming::Answer { id: 1, outcome: Ok(Value::Null) }, ping]));
     }
 }

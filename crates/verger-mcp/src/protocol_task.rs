@@ -5,7 +5,7 @@
 
 use std::{future, io, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::{
@@ -77,7 +77,7 @@ async fn refresh(shared: &Shared) {
     }
 }
 
-async fn read(shared: &Shared, stdout: impl AsyncRead + Unpin) -> io::Result<()> {
+async fn read(shared: &Arc<Shared>, stdout: impl AsyncRead + Unpin) -> io::Result<()> {
     let mut lines = Lines::new(stdout, MAX_LINE);
     while let Some(line) = lines.next().await? {
         match line {
@@ -97,7 +97,7 @@ async fn read(shared: &Shared, stdout: impl AsyncRead + Unpin) -> io::Result<()>
     Ok(())
 }
 
-fn take(shared: &Shared, message: Incoming) {
+fn take(shared: &Arc<Shared>, message: Incoming) {
     let server = &shared.server;
     match message {
         Incoming::Answer { id, outcome } => {
@@ -110,8 +110,13 @@ fn take(shared: &Shared, message: Incoming) {
                 tracing::warn!(%server, code = error.code, message = error.message, "an error without an id");
             }
         }
-        Incoming::Request { id, method } => {
-            if !shared.ledger.reply(&id, &method) {
+        Incoming::Request { id, method, params } => {
+            // A ping is answered, a question passed on where somebody takes it, everything else declined.
+            let (pong, declined) = (json!({}), message::not_offered(&method));
+            let outcome = if method == "ping" { Ok(&pong) } else { Err(&declined) };
+            if let Err(id) = shared.take_question(id, &method, params)
+                && !shared.ledger.reply(&id, outcome)
+            {
                 tracing::warn!(%server, method, "does not read the answers to its own requests; dropped one");
             }
         }
@@ -122,6 +127,7 @@ fn take(shared: &Shared, message: Incoming) {
 fn notified(shared: &Shared, method: &str, params: &Value) {
     let server = &shared.server;
     match method {
+        "notifications/cancelled" => shared.questions.withdraw(&params["requestId"]),
         "notifications/tools/list_changed" => shared.tools_changed.notify_one(),
         "notifications/message" => {
             tracing::debug!(%server, level = %params["level"], data = %params["data"], "log")

@@ -13,15 +13,16 @@ use std::{
 use serde_json::{Map, Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Mutex, Semaphore, watch},
+    sync::{Mutex, Semaphore, mpsc, watch},
     task::JoinSet,
     time,
 };
 
 use crate::{
-    CallError, ConnectError, MAX_IN_FLIGHT, Tool,
+    CallError, ConnectError, HelperQuestion, MAX_IN_FLIGHT, Tool,
     handshake::{self, Welcome},
     protocol_task,
+    question::Questions,
     shared::Shared,
 };
 
@@ -37,12 +38,15 @@ pub struct Session {
 }
 
 /// Who talks to whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// The server's name in the configuration: in every error and log line.
     pub server: String,
     /// Verger's version, told to the server.
     pub client_version: String,
+    /// Where the helper's questions go; it is told that it may ask. Without it, that it may not. A channel for
+    /// [`MAX_QUESTIONS`](crate::MAX_QUESTIONS); it closes with the session.
+    pub questions: Option<mpsc::Sender<HelperQuestion>>,
 }
 
 struct Inner {
@@ -97,7 +101,7 @@ impl Session {
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = Arc::new(Shared::new(options.server));
+        let shared = Arc::new(Shared::new(options.server, Questions::new(options.questions)));
         let mut task = JoinSet::new();
         task.spawn(protocol_task::run(Arc::clone(&shared), stdout, stdin));
         let welcome = handshake::introduce(&shared, &options.client_version).await?;
@@ -186,7 +190,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// See [`CallError`]. `timeout` covers everything, waiting for room too, and ends this call only.
+    /// See [`CallError`]. `timeout` covers everything, waiting for room too, and ends this call only. It stands still while
+    /// the helper has a question open: people take longer than tools.
     pub async fn call(
         &self,
         tool: &str,
@@ -293,9 +298,29 @@ impl Session {
         answer: impl Future<Output = Result<Value, CallError>>,
     ) -> Result<Value, CallError> {
         let _in_use = InUse::new(&self.inner, 0);
-        time::timeout(limit, answer).await.unwrap_or_else(|_elapsed| {
+        self.patiently(limit, answer).await.unwrap_or_else(|| {
             Err(CallError::Timeout { server: self.server().to_owned(), request: request.to_owned(), limit })
         })
+    }
+
+    /// What comes within `limit`, during which the helper has no question open.
+    async fn patiently<T>(&self, limit: Duration, answer: impl Future<Output = T>) -> Option<T> {
+        let mut questions = self.inner.shared.questions.count();
+        let mut left = limit;
+        tokio::pin!(answer);
+        loop {
+            let is_asking = *questions.borrow_and_update() > 0;
+            let begun = time::Instant::now();
+            tokio::select! {
+                answer = &mut answer => return Some(answer),
+                () = time::sleep(left), if !is_asking => return None,
+                // The sender is this session's own.
+                Ok(()) = questions.changed() => {}
+            }
+            if !is_asking {
+                left = left.saturating_sub(begun.elapsed());
+            }
+        }
     }
 
     fn insert_object(

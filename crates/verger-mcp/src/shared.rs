@@ -9,13 +9,15 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{CallError, Tool, catalog, ledger::Ledger};
+use crate::{CallError, Tool, catalog, ledger::Ledger, question::Questions};
 
 /// State of one session, without its task.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) server: String,
     pub(crate) ledger: Ledger,
+    /// What the helper asks.
+    pub(crate) questions: Questions,
     /// The newest catalog. Holds one value; closed when the session is dropped.
     pub(crate) tools: watch::Sender<Arc<[Tool]>>,
     /// Rings when the helper says that its tools changed. Its one listener is the protocol task; rings while it is
@@ -29,10 +31,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(server: String) -> Self {
+    pub(crate) fn new(server: String, questions: Questions) -> Self {
         Self {
             ledger: Ledger::new(server.clone()),
             server,
+            questions,
             tools: watch::Sender::new(Arc::new([])),
             tools_changed: Notify::new(),
             closing: CancellationToken::new(),

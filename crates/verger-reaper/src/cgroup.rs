@@ -109,12 +109,14 @@ impl Leaf {
         kill(&self.path)
     }
 
-    /// Waits until the kernel says `populated 0`.
-    pub(crate) async fn empty(&self) -> io::Result<()> {
+    /// Waits until the kernel says `populated 0`. Kills first whoever is left; as a rule nobody is, for whom a second kill
+    /// would only take the kernel's one lock for all cgroups.
+    pub(crate) async fn end(&self) -> io::Result<()> {
         let events = File::open(self.path.join("cgroup.events"))?;
         if !populated(&events)? {
             return Ok(());
         }
+        self.kill()?;
         let events = watched(events.into(), Interest::PRIORITY)?;
         while populated(events.get_ref())? {
             events.ready(Interest::PRIORITY).await?.clear_ready();

@@ -40,8 +40,7 @@ impl Remains {
         }
         if let Some(leaf) = &self.leaf {
             self.now_waits_for("its cgroup is still populated".to_owned());
-            leaf.kill()?;
-            leaf.empty().await?;
+            leaf.end().await?;
         }
         if empty {
             return Ok(());

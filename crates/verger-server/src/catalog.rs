@@ -22,6 +22,9 @@ impl Catalog {
 
     pub(crate) fn get(&self, server: &ServerName, definition: &McpServer) -> Option<Arc<[Tool]>> {
         let catalog = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        catalog.get(server).filter(|(under, _)| **under == *definition).map(|(_, tools)| Arc::clone(tools))
+        catalog
+            .get(server)
+            .filter(|(under, _)| under.is_same_helper(definition))
+            .map(|(_, tools)| Arc::clone(tools))
     }
 }

@@ -4,19 +4,22 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 use verger_core::ids::{ConnectionId, ThreadId};
 use verger_core::server::{Ending, ServerName};
-use verger_wire::RpcError;
 use verger_wire::requests::{ClientRequest, ThreadForkParams, ThreadListParams};
+use verger_wire::{RequestId, RpcError};
 
 use crate::house::{Asked, Change, Fork, HouseHandle, OwnerRequest, Request, StatusQuery, ToHouse};
 use crate::labels::Label;
 use crate::listing;
+use crate::outbox::Outbox;
 use crate::replier::Replier;
 use crate::settings;
 use crate::shared::Shared;
-use crate::thread::PageQuery;
+use crate::thread::{Answered, PageQuery, ToThread};
 
 /// One connection's way to whoever answers.
 #[derive(Clone, Debug)]
@@ -28,7 +31,12 @@ pub(crate) struct Dispatch {
     pub(crate) folder: Option<String>,
     /// The client said that it knows what may still change.
     pub(crate) experimental: bool,
+    /// A permit for each answer that its thread has not taken yet: it bounds what a client can send into an inbox.
+    pub(crate) answers: Arc<Semaphore>,
 }
+
+/// Answers of one client on their way to the threads that asked.
+pub(crate) const ANSWERS: usize = 16;
 
 impl Dispatch {
     /// Sees that `request` is answered. What is answered here rather than by the house waits for the store, and with it
@@ -52,6 +60,25 @@ impl Dispatch {
         }
         let connection = self.connection;
         self.house.send(ToHouse::Request { connection, replier, request: to_house });
+    }
+
+    /// Hands a client's answer to the thread that asked. One to no question changes nothing: it may have been asked of
+    /// others, too, and answered by them.
+    pub(crate) async fn answer(
+        &self,
+        outbox: &Outbox,
+        id: &RequestId,
+        answer: Result<Box<RawValue>, RpcError>,
+    ) {
+        // Never closed.
+        let Ok(_room) = Arc::clone(&self.answers).acquire_owned().await else { return };
+        let asked = self.shared.questions.owner(id);
+        let Some((question, owner)) = asked.and_then(|(question, owner)| Some((question, owner.upgrade()?)))
+        else {
+            return tracing::debug!(connection = %self.connection, %id, "an answer to no question");
+        };
+        let answered = Answered { question, outbox: outbox.clone(), answer, _room };
+        owner.send(ToThread::Answered(Box::new(answered))).ok();
     }
 
     /// Refuses to delete a thread that a fork needs, before anything of the thread is ended. Should a fork come in between,

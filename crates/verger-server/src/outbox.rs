@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
-use verger_wire::{Notification, notification_at};
+use verger_wire::{Notification, RequestId, ServerRequest, notification_at, server_request};
 
 use crate::clock::Clock;
 use crate::replier::Slot;
@@ -32,7 +32,7 @@ const REPLY_LIMIT: usize = 4 << 20;
 /// Answers that may be large and are made at once for one client.
 const LARGE_ANSWERS: usize = 2;
 
-/// An encoded notification, ready for any number of outboxes.
+/// An encoded notification or question, ready for any number of outboxes.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     method: &'static str,
@@ -90,6 +90,11 @@ impl Event {
     pub(crate) fn new(notification: &Notification, at_ms: i64) -> Self {
         Self { method: notification.method(), text: notification_at(notification, at_ms, None).into() }
     }
+
+    /// Encodes a question to the client.
+    pub(crate) fn question(id: &RequestId, request: &ServerRequest) -> Self {
+        Self { method: request.method(), text: server_request(id, request).into() }
+    }
 }
 
 impl Outbox {
@@ -115,6 +120,11 @@ impl Outbox {
     /// Lets events through, all but those of the named methods. `false` when this was said before.
     pub(crate) fn initialize(&self, opted_out: HashSet<String>) -> bool {
         self.0.opted_out.set(opted_out).is_ok()
+    }
+
+    /// Whether both are the same client's.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether the client finished its handshake.

@@ -1,20 +1,23 @@
 //! What every part of the daemon may use.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use verger_core::ids::{ConnectionId, ThreadId};
+use verger_core::server::ServerName;
 use verger_model::Models;
 use verger_reaper::Reaper;
 use verger_store::Store;
-use verger_wire::Notification;
 use verger_wire::types::ThreadStatus;
+use verger_wire::{Notification, WarningNotification};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, keep_approval};
+use crate::grants::Grants;
 use crate::home::Home;
 use crate::outbox::{Event, Outbox};
+use crate::questions::Questions;
 
 /// One per daemon.
 #[derive(Debug)]
@@ -30,8 +33,12 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) statuses: Statuses,
     pub(crate) connections: Connections,
+    pub(crate) questions: Questions,
+    pub(crate) grants: Grants,
     /// Replaced by `config/mcpServer/reload`; each reader holds on to the one that it began with.
     config: RwLock<Arc<Config>>,
+    /// Held while an approval is written to the configuration's file.
+    keeping: Arc<Mutex<()>>,
 }
 
 /// What each loaded thread is doing. Written by its owner, read by listings.
@@ -63,7 +70,10 @@ impl Shared {
             catalog: Catalog::default(),
             statuses: Statuses::default(),
             connections: Connections::default(),
+            questions: Questions::default(),
+            grants: Grants::default(),
             config: RwLock::new(config),
+            keeping: Arc::default(),
         }
     }
 
@@ -73,6 +83,25 @@ impl Shared {
 
     pub(crate) fn set_config(&self, config: Arc<Config>) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Allows a tool for good, here and in the file that people write. Whether that worked is told to every client.
+    pub(crate) async fn keep_approval(&self, server: &ServerName, tool: &str) {
+        {
+            let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+            *config = Arc::new(config.approving(server, tool));
+        }
+        let keeping = Arc::clone(&self.keeping);
+        let (path, server, tool) = (self.config().path().to_owned(), server.to_string(), tool.to_owned());
+        let kept = tokio::task::spawn_blocking(move || {
+            // Two answers at once must not write over each other.
+            let _one_at_a_time = keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            keep_approval(&path, &server, &tool).map_err(|error| error.to_string())
+        });
+        let Err(why) = kept.await.unwrap_or_else(|error| Err(error.to_string())) else { return };
+        let message = format!("\"always allow\" holds until the server ends: {why}");
+        tracing::warn!("{message}");
+        self.announce(&Notification::Warning(WarningNotification { thread_id: None, message }));
     }
 
     /// Tells every connection.

@@ -272,6 +272,29 @@ impl Client {
         }
     }
 
+    /// Waits for a question of the server's from `from` on; the whole message.
+    ///
+    /// # Panics
+    ///
+    /// When none comes in 15 s, or the connection ends.
+    pub async fn question(&self, from: usize, method: &str) -> Value {
+        let wanted = |m: &Value| m["method"] == method && m.get("id").is_some();
+        match self.find(from, method, wanted).await {
+            Some(message) => message,
+            None => panic!("{}: the connection ended before {method}", self.name),
+        }
+    }
+
+    /// Answers a question of the server's.
+    ///
+    /// # Panics
+    ///
+    /// When the connection has ended.
+    pub async fn reply(&self, question: &Value, result: Value) {
+        let sent = self.send(&json!({ "id": question["id"], "result": result })).await;
+        sent.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
     /// Waits until the server has ended the connection.
     ///
     /// # Panics

@@ -32,7 +32,8 @@ impl ConfigFile {
     #[must_use]
     pub fn with_provider(base_url: &str, wire_api: &str, keys: &str) -> Self {
         let top =
-            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\n".to_owned();
+            "model = \"mock-model\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n"
+                .to_owned();
         let tables = format!(
             "[model_providers.mock]\nname = \"mock\"\nbase_url = {}\nwire_api = {}\n{keys}",
             json!(base_url),

@@ -73,6 +73,9 @@ pub struct McpToolApprovalMeta {
     pub persist: Vec<String>,
     /// The tool.
     pub tool_name: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_title: Option<String>,
     /// Its annotations, as the server wrote them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_annotations: Option<Value>,

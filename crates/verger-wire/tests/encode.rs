@@ -265,6 +265,7 @@ fn an_approval_is_asked_as_a_form_that_clients_of_the_peer_know() {
         codex_approval_kind: "mcp_tool_call".into(),
         persist: vec!["session".into(), "always".into()],
         tool_name: "write".into(),
+        tool_title: None,
         tool_annotations: Some(json!({"readOnlyHint": false})),
         tool_description: Some("write".into()),
         tool_params: json!({"text": "w"}),

@@ -166,6 +166,15 @@ pub enum Event {
         /// another is on its way, and that the thread is not idle.
         seen: u64,
     },
+    /// The active turn waits for an answer that only a client can give, or does so no more.
+    Waits {
+        /// Which thread.
+        thread: ThreadId,
+        /// Made under.
+        generation: Generation,
+        /// Whether it waits.
+        waits: bool,
+    },
     /// The owner task has ended and released its claim.
     Stopped {
         /// Which thread.

@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) last_left: Left,
     orphan: Option<Orphan>,
+    /// The active turn waits for an answer that only a client can give.
+    waits: bool,
     /// The active turn was asked to end; cleared when it has.
     interrupting: bool,
     /// The entry in the machine's table of timers.
@@ -67,6 +69,8 @@ pub(super) enum Left {
 struct Orphan {
     active: bool,
     since: Time,
+    /// Since when its turn waits for an answer.
+    waits: Option<Time>,
 }
 
 /// What a thread's facts demand.
@@ -93,6 +97,7 @@ impl Loaded {
             subscriptions: BTreeMap::new(),
             last_left: Left::Disconnected,
             orphan: None,
+            waits: false,
             interrupting: false,
             timer: None,
             owes_closed: false,
@@ -116,7 +121,8 @@ impl Loaded {
         }
         if let Some(shutdown) = shutdown {
             return match active {
-                true if now < shutdown.drained => Step::LookAgain(shutdown.drained),
+                // Nobody is going to answer in time.
+                true if now < shutdown.drained && !self.waits => Step::LookAgain(shutdown.drained),
                 true => Step::Interrupt,
                 false => Step::Close,
             };
@@ -125,11 +131,14 @@ impl Loaded {
             self.orphan = None;
             return Step::Stay;
         }
-        let orphan = match self.orphan {
-            Some(orphan) if orphan.active == active => orphan,
-            _ => *self.orphan.insert(Orphan { active, since: now }),
+        let before = self.orphan.filter(|orphan| orphan.active == active);
+        let mut orphan = before.unwrap_or(Orphan { active, since: now, waits: None });
+        orphan.waits = self.waits.then(|| orphan.waits.unwrap_or(now));
+        self.orphan = Some(orphan);
+        let deadline = match orphan.waits {
+            Some(since) if rules.orphan_turn == OrphanTurn::Finish => since.after(rules.orphan_request_limit),
+            _ => orphan.since.after(self.patience(rules)),
         };
-        let deadline = orphan.since.after(self.patience(rules));
         match active {
             _ if now < deadline => Step::LookAgain(deadline),
             true => Step::Interrupt,
@@ -219,9 +228,15 @@ impl Server {
         let Some(loaded) = self.current(thread, generation) else { return };
         if seen > loaded.turns_seen {
             loaded.turns_seen = seen;
-            // The turn that was to end has ended. One that began meanwhile has to be asked anew.
-            loaded.interrupting = false;
+            // The turn that was to end has ended, whatever it waited for. One that began meanwhile has to be asked anew.
+            (loaded.interrupting, loaded.waits) = (false, false);
         }
+        self.settle(now, thread);
+    }
+
+    pub(super) fn waits(&mut self, now: Time, thread: ThreadId, generation: Generation, waits: bool) {
+        let Some(loaded) = self.current(thread, generation) else { return };
+        loaded.waits = waits && loaded.is_active();
         self.settle(now, thread);
     }
 
@@ -235,7 +250,7 @@ impl Server {
                 let error = OpenError::Failed("the thread's owner failed; see the server's log".to_owned());
                 return self.opened(now, thread, generation, Err(error));
             }
-            loaded.turns_seen = loaded.turns_sent;
+            (loaded.turns_seen, loaded.waits) = (loaded.turns_sent, false);
             self.close(now, thread);
         }
         self.stopped(generation);

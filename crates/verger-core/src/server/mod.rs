@@ -170,6 +170,7 @@ impl Server {
             }
             Event::Materialized { thread, generation } => self.materialized(now, thread, generation),
             Event::Idle { thread, generation, seen } => self.idle(now, thread, generation, seen),
+            Event::Waits { thread, generation, waits } => self.waits(now, thread, generation, waits),
             Event::Stopped { thread: _, generation } => self.stopped(generation),
             Event::OwnerDied { thread, generation } => self.owner_died(now, thread, generation),
             Event::Stored { thread: _, generation, result } => self.stored(generation, result),

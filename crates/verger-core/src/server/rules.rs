@@ -13,6 +13,8 @@ pub struct Rules {
     pub orphan_turn: OrphanTurn,
     /// How long an orphan's turn may run.
     pub orphan_turn_limit: Duration,
+    /// How long an orphan's turn may wait for an answer that only a client can give.
+    pub orphan_request_limit: Duration,
     /// How long active turns may run on once shutdown began.
     pub drain_limit: Duration,
     /// At most so many helpers have processes at once.
@@ -58,6 +60,7 @@ impl Default for Rules {
             unsaved_grace: Duration::from_secs(60),
             orphan_turn: OrphanTurn::Finish,
             orphan_turn_limit: Duration::from_secs(30 * 60),
+            orphan_request_limit: Duration::from_secs(15 * 60),
             drain_limit: Duration::from_secs(5),
             max_helpers: 1000,
             restarts: Restarts::default(),
@@ -68,7 +71,7 @@ impl Default for Rules {
 /// What becomes of a turn when its thread loses its last subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrphanTurn {
-    /// It runs on, within `orphan_turn_limit`.
+    /// It runs on, within `orphan_turn_limit`, or waits for an answer, within `orphan_request_limit`.
     Finish,
     /// It is interrupted at once.
     Interrupt,

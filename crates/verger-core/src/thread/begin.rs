@@ -1,6 +1,6 @@
 //! How a turn begins, and how more input joins the one that is under way.
 
-use verger_wire::types::{ThreadStatus, UserInput};
+use verger_wire::types::UserInput;
 use verger_wire::{Notification, TurnNotification};
 
 use super::turn::ActiveTurn;
@@ -64,7 +64,7 @@ impl Thread {
         self.turn = Some(active);
         self.append(records);
         self.push(Effect::Reply { ticket, reply });
-        self.push(Effect::Status(ThreadStatus::Active { active_flags: Vec::new() }));
+        self.push(Effect::Status(self.active_status()));
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
         item.into_iter().for_each(|item| self.tell_item(at, item));

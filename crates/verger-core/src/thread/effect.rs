@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 use verger_wire::types::{ThreadStatus, Turn};
-use verger_wire::{Notification, RpcError};
-
-use crate::ids::Ticket;
+use verger_wire::{Notification, RpcError, ServerRequest};
 
 use super::Record;
+use super::questions::Outcome;
+use crate::ids::{QuestionId, Ticket};
 
 /// One output. Effects are carried out in the order in which they are polled, each before the next.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,30 @@ pub enum Effect {
         tool: String,
         /// With what.
         arguments: Value,
+    },
+    /// Have a client run a tool of its own: ask by `Asked`.
+    CallClientTool {
+        /// The item's id.
+        item: String,
+    },
+    /// Ask every subscriber, and everyone who subscribes until it is settled.
+    Ask {
+        /// Under which id.
+        question: QuestionId,
+        /// What.
+        request: Box<ServerRequest>,
+    },
+    /// The question has ended: tell whoever asked. The subscribers are told by a notification.
+    Settle {
+        /// Which question.
+        question: QuestionId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Tell the machine between threads whether the active turn waits for a client's answer.
+    Waits {
+        /// Whether it does.
+        waits: bool,
     },
     /// Give up the tool calls that still run.
     CancelTools,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError, UserInput};
 
+use super::questions::{Answer, Ask};
 use super::{Thought, ThoughtPart};
-use crate::ids::{Ticket, TurnId};
+use crate::ids::{QuestionId, Ticket, TurnId};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,25 @@ pub enum Event {
         item: String,
         /// What came of it; the error is for people and for the model.
         outcome: Result<ToolOutcome, String>,
+    },
+    /// Someone needs an answer of a client's.
+    Asked {
+        /// The id that the executor chose.
+        question: QuestionId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// A client answered.
+    Answered {
+        /// Which question.
+        question: QuestionId,
+        /// With what.
+        answer: Answer,
+    },
+    /// Nobody needs the answer any more: whoever asked is gone.
+    Withdrawn {
+        /// Which question.
+        question: QuestionId,
     },
     /// The store could not keep the records of the last `Append`. Effects behind it were not carried out.
     AppendFailed {
@@ -95,6 +115,15 @@ pub enum Says {
         /// Which MCP server; empty where the model named none that is known.
         server: String,
         /// Which of its tools.
+        tool: String,
+        /// With what.
+        arguments: Value,
+    },
+    /// It wants a tool called that a client provides.
+    ClientToolCall {
+        /// The tool's family.
+        namespace: Option<String>,
+        /// The tool.
         tool: String,
         /// With what.
         arguments: Value,

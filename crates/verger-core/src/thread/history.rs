@@ -1,6 +1,6 @@
 //! The turns that a log tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verger_wire::types::{ThreadItem, Turn, TurnItemsView, TurnStatus};
 
@@ -31,10 +31,13 @@ pub struct ItemTimes {
 struct Growing {
     turn: Turn,
     items: BTreeMap<usize, (ThreadItem, ItemTimes)>,
+    /// Places of calls that wait for an approval.
+    asked: BTreeSet<usize>,
 }
 
 /// The turns that a log tells. The turn `active` is still under way; any other without an end was cut off by a crash or a
-/// fork, and is told as interrupted, its open tool calls as failed with [`OUTCOME_UNKNOWN`](super::OUTCOME_UNKNOWN).
+/// fork, and is told as interrupted, its open tool calls as failed with [`OUTCOME_UNKNOWN`](super::OUTCOME_UNKNOWN), or with
+/// [`NOT_SENT`](super::NOT_SENT) where they waited for an approval.
 pub fn turns(records: impl IntoIterator<Item = Record>, active: Option<&str>) -> Vec<Turn> {
     kept_turns(records, active).into_iter().map(|kept| kept.turn).collect()
 }
@@ -45,7 +48,11 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
     let mut growing: Vec<Growing> = Vec::new();
     for record in records {
         if let Record::TurnStarted { turn, at } = record {
-            growing.push(Growing { turn: new_turn(turn, at), items: BTreeMap::new() });
+            growing.push(Growing {
+                turn: new_turn(turn, at),
+                items: BTreeMap::new(),
+                asked: BTreeSet::new(),
+            });
             continue;
         }
         let Some(of) = growing.iter_mut().rfind(|growing| growing.turn.id == record.turn()) else { continue };
@@ -56,6 +63,12 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
             | Record::ThoughtSealed { .. } => {}
             Record::ItemStarted { index, item, at, .. } => {
                 of.items.insert(index, (item, ItemTimes { index, started: Some(at), completed: None }));
+            }
+            Record::CallAsked { index, .. } => {
+                of.asked.insert(index);
+            }
+            Record::CallApproved { index, .. } => {
+                of.asked.remove(&index);
             }
             Record::ItemCompleted { index, item, at, .. } => {
                 // Text is kept when it is complete; when it began is not.
@@ -94,11 +107,13 @@ pub fn in_view(mut turn: Turn, view: TurnItemsView) -> Turn {
 impl Growing {
     fn whole(self, active: Option<&str>) -> KeptTurn {
         let mut turn = self.turn;
-        let (items, times) = self.items.into_values().unzip();
+        let (items, times): (_, Vec<ItemTimes>) = self.items.into_values().unzip();
         turn.items = items;
         if turn.status == TurnStatus::InProgress && active != Some(turn.id.as_str()) {
             turn.status = TurnStatus::Interrupted;
-            turn.items.iter_mut().for_each(cut_off);
+            for (item, times) in turn.items.iter_mut().zip(&times) {
+                cut_off(item, self.asked.contains(&times.index));
+            }
         }
         KeptTurn { turn, times }
     }

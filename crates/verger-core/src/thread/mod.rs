@@ -6,9 +6,11 @@
 //! (K5).
 
 mod begin;
+mod client_tools;
 mod effect;
 mod event;
 mod history;
+mod questions;
 mod record;
 mod requests;
 mod thought;
@@ -18,7 +20,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
@@ -26,13 +28,15 @@ use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
-pub use record::{OUTCOME_UNKNOWN, Record, RecordError};
+pub use questions::{Answer, Ask, Outcome, request_id};
+pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
 pub use requests::REMEMBERED_REQUESTS;
 pub use thought::{Seal, Thought, ThoughtPart};
 pub use usage::Spent;
 
-use crate::ids::{ThreadId, Ticket};
+use crate::ids::{QuestionId, ThreadId, Ticket};
 use begin::Spoken;
+use questions::Question;
 use requests::Requests;
 use turn::ActiveTurn;
 use usage::Spending;
@@ -42,6 +46,7 @@ use usage::Spending;
 pub struct Thread {
     id: String,
     turn: Option<ActiveTurn>,
+    questions: BTreeMap<QuestionId, Question>,
     /// The last turn failed; told as the thread's status until the next begins.
     failed: bool,
     /// What the last event began, which may still prove not durable.
@@ -74,6 +79,7 @@ impl Thread {
         Self {
             id: id.to_string(),
             turn: None,
+            questions: BTreeMap::new(),
             failed: false,
             tentative: Tentative::default(),
             spending: Spending::default(),
@@ -92,7 +98,7 @@ impl Thread {
     /// What the thread is doing.
     pub fn status(&self) -> ThreadStatus {
         match self.turn {
-            Some(_) => ThreadStatus::Active { active_flags: Vec::new() },
+            Some(_) => self.active_status(),
             None if self.failed => ThreadStatus::SystemError,
             None => ThreadStatus::Idle,
         }
@@ -114,6 +120,9 @@ impl Thread {
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
             Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
+            Event::Asked { question, ask } => self.ask(at, question, ask),
+            Event::Answered { question, answer } => self.answered(at, question, answer),
+            Event::Withdrawn { question } => self.withdraw(question),
             Event::AppendFailed { message } => self.append_failed(at, &message),
         }
     }
@@ -158,6 +167,8 @@ impl Thread {
 
     /// Ends the active turn: open items first, then the turn, all in one append.
     fn end_turn(&mut self, at: i64, status: TurnStatus, error: Option<TurnError>, ticket: Option<Ticket>) {
+        // Before the append: whoever asked hears of the end even if it cannot be kept.
+        self.withdraw_turn();
         let Some(mut active) = self.turn.take() else { return };
         self.tentative.ticket = ticket;
         if active.is_calling() {
@@ -200,10 +211,26 @@ impl Thread {
         self.push(Effect::Idle { seen: self.begins });
     }
 
+    /// Drops what was queued behind an append that failed, but for the end of questions: whoever asked hears of it, and that
+    /// no answer counts.
+    fn drop_effects(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Settle { question, .. } => {
+                    self.push(Effect::Settle { question, outcome: Outcome::Withdrawn });
+                }
+                Effect::Waits { .. } | Effect::Notify(Notification::ServerRequestResolved(_)) => {
+                    self.push(effect)
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing that was queued behind the append happened. The turn ends as failed, which is told but cannot be kept:
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
-        self.effects.clear();
+        self.drop_effects();
         let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
         if let Some(request) = request {
             self.requests.take_back(&request);
@@ -219,6 +246,7 @@ impl Thread {
         // Whether they still run is not known any more: the event that failed may have asked for their end.
         self.push(Effect::CancelModel);
         self.push(Effect::CancelTools);
+        self.withdraw_turn();
         active.close_items();
         let error =
             TurnError { message, codex_error_info: None, additional_details: None, misalignment: None };

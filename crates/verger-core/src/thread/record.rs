@@ -5,6 +5,7 @@ use verger_wire::types::{
     McpToolCallError, McpToolCallStatus, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus,
 };
 
+use super::client_tools::output;
 use super::{Seal, Spent};
 
 /// One durable change of a thread. Times are Unix milliseconds.
@@ -28,6 +29,24 @@ pub enum Record {
         index: usize,
         /// As it was then.
         item: ThreadItem,
+        /// When.
+        at: i64,
+    },
+    /// Before a tool call is sent, a client is asked whether it may be: until then it has had no effect.
+    CallAsked {
+        /// The turn's id.
+        turn: String,
+        /// The item's place in the turn, from 0.
+        index: usize,
+        /// When.
+        at: i64,
+    },
+    /// The client said yes: from here on the call may have had its effect.
+    CallApproved {
+        /// The turn's id.
+        turn: String,
+        /// The item's place in the turn, from 0.
+        index: usize,
         /// When.
         at: i64,
     },
@@ -79,6 +98,9 @@ pub enum Record {
 pub const OUTCOME_UNKNOWN: &str =
     "the call was cut off before its result came: outcome unknown, not sent again";
 
+/// What a tool call is told that nobody had approved yet when its turn ended.
+pub const NOT_SENT: &str = "cancelled before anyone approved it: the call was not sent";
+
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("record of kind {kind} is not readable: {cause}")]
@@ -102,6 +124,8 @@ impl Record {
             Self::ItemStarted { .. } => 2,
             Self::ItemCompleted { .. } => 3,
             Self::TurnCompleted { .. } => 4,
+            Self::CallAsked { .. } => 5,
+            Self::CallApproved { .. } => 6,
             Self::TokensSpent(_) => Self::TOKENS_SPENT,
             Self::RequestTaken { .. } => Self::REQUEST_TAKEN,
             Self::ThoughtSealed { .. } => 22,
@@ -113,6 +137,8 @@ impl Record {
         match self {
             Self::TurnStarted { turn, .. }
             | Self::ItemStarted { turn, .. }
+            | Self::CallAsked { turn, .. }
+            | Self::CallApproved { turn, .. }
             | Self::ItemCompleted { turn, .. }
             | Self::TurnCompleted { turn, .. }
             | Self::TokensSpent(Spent { turn, .. })
@@ -155,12 +181,18 @@ pub(super) fn complete(turn: &mut Turn, status: TurnStatus, error: Option<TurnEr
     turn.duration_ms = turn.started_at.map(|started| (at - started * 1000).max(0));
 }
 
-/// Marks a tool call that never had an answer.
-pub(super) fn cut_off(item: &mut ThreadItem) {
-    if let ThreadItem::McpToolCall(call) = item
-        && call.status == McpToolCallStatus::InProgress
-    {
-        call.status = McpToolCallStatus::Failed;
-        call.error = Some(McpToolCallError { message: OUTCOME_UNKNOWN.into() });
+/// Marks a tool call that never had an answer; `is_asked` says that it was not sent either.
+pub(super) fn cut_off(item: &mut ThreadItem, is_asked: bool) {
+    match item {
+        ThreadItem::McpToolCall(call) if call.status == McpToolCallStatus::InProgress => {
+            call.status = McpToolCallStatus::Failed;
+            let message = if is_asked { NOT_SENT } else { OUTCOME_UNKNOWN };
+            call.error = Some(McpToolCallError { message: message.into() });
+        }
+        ThreadItem::DynamicToolCall(call) if call.status == McpToolCallStatus::InProgress => {
+            call.status = McpToolCallStatus::Failed;
+            (call.content_items, call.success) = (Some(output(OUTCOME_UNKNOWN)), Some(false));
+        }
+        _ => {}
     }
 }

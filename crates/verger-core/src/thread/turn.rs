@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use verger_wire::types::{
-    AgentMessageItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ThreadItem, Turn, TurnError,
-    TurnItemsView, TurnStatus, UserInput, UserMessageItem,
+    AgentMessageItem, DynamicToolCallItem, McpToolCallError, McpToolCallItem, McpToolCallStatus, ThreadItem,
+    Turn, TurnError, TurnItemsView, TurnStatus, UserInput, UserMessageItem,
 };
 use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
@@ -26,20 +26,32 @@ pub(super) struct ActiveTurn {
     call: Option<u64>,
     /// Messages and thoughts under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
-    /// Tool calls under way: where in `turn.items`, and since when (Unix milliseconds).
-    open_tools: Vec<(usize, i64)>,
+    /// Tool calls under way.
+    open_tools: Vec<OpenTool>,
     /// Tool calls that the model asks for, until its answer is complete.
     wanted: Vec<Wanted>,
     /// The model has not heard everything: a tool's result, or more from the user.
     unheard: bool,
 }
 
+/// A tool call under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenTool {
+    /// Where in `turn.items`.
+    index: usize,
+    /// Since when, in Unix milliseconds.
+    since: i64,
+    /// Not sent: a client has yet to approve it.
+    pub(super) is_asked: bool,
+}
+
 /// A tool call that the model asks for.
 #[derive(Debug)]
-struct Wanted {
-    server: String,
-    tool: String,
-    arguments: Value,
+enum Wanted {
+    /// Of a helper's tool.
+    Helper { server: String, tool: String, arguments: Value },
+    /// Of a client's.
+    Client { namespace: Option<String>, tool: String, arguments: Value },
 }
 
 impl ActiveTurn {
@@ -120,24 +132,69 @@ impl ActiveTurn {
     }
 
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
-        let item = ThreadItem::McpToolCall(McpToolCallItem {
-            id: self.next_id(),
-            server: wanted.server.clone(),
-            tool: wanted.tool.clone(),
-            status: McpToolCallStatus::InProgress,
-            arguments: wanted.arguments.clone(),
-            app_context: None,
-            mcp_app_ui: None,
-            plugin_id: None,
-            read_only_hint: None,
-            result: None,
-            error: None,
-            duration_ms: None,
-        });
-        self.open_tools.push((self.turn.items.len(), at));
+        let (id, status) = (self.next_id(), McpToolCallStatus::InProgress);
+        let item = match wanted {
+            Wanted::Helper { server, tool, arguments } => ThreadItem::McpToolCall(McpToolCallItem {
+                id,
+                server: server.clone(),
+                tool: tool.clone(),
+                status,
+                arguments: arguments.clone(),
+                app_context: None,
+                mcp_app_ui: None,
+                plugin_id: None,
+                read_only_hint: None,
+                result: None,
+                error: None,
+                duration_ms: None,
+            }),
+            Wanted::Client { namespace, tool, arguments } => {
+                ThreadItem::DynamicToolCall(DynamicToolCallItem {
+                    id,
+                    namespace: namespace.clone(),
+                    tool: tool.clone(),
+                    arguments: arguments.clone(),
+                    status,
+                    content_items: None,
+                    success: None,
+                    duration_ms: None,
+                })
+            }
+        };
+        self.open_tools.push(OpenTool { index: self.turn.items.len(), since: at, is_asked: false });
         self.turn.items.push(item.clone());
         self.unheard = true;
         item
+    }
+
+    fn open_items(&self) -> impl Iterator<Item = (usize, &ThreadItem)> {
+        self.open_tools.iter().map(|open| (open.index, &self.turn.items[open.index]))
+    }
+
+    /// The call of a helper's tool that this item is, if it is under way, and its place.
+    pub(super) fn open_call(&self, item: &str) -> Option<(usize, &McpToolCallItem)> {
+        self.open_items().find_map(|(index, open)| match open {
+            ThreadItem::McpToolCall(call) if call.id == item => Some((index, call)),
+            _ => None,
+        })
+    }
+
+    /// The call of a client's tool that this item is, if it is under way.
+    pub(super) fn open_client_call(&self, item: &str) -> Option<&DynamicToolCallItem> {
+        self.open_items().find_map(|(_, open)| match open {
+            ThreadItem::DynamicToolCall(call) if call.id == item => Some(call),
+            _ => None,
+        })
+    }
+
+    /// Whether a tool of this server is being called.
+    pub(super) fn is_calling_server(&self, server: &str) -> bool {
+        self.open_items()
+            .any(|(_, open)| matches!(open, ThreadItem::McpToolCall(call) if call.server == server))
+    }
+
+    pub(super) fn open_tool_mut(&mut self, index: usize) -> Option<&mut OpenTool> {
+        self.open_tools.iter_mut().find(|open| open.index == index)
     }
 
     pub(super) fn started_record(&self, at: i64) -> Record {
@@ -157,9 +214,9 @@ impl ActiveTurn {
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
         let mut items = self.cut_answer();
-        for (index, _) in self.open_tools.drain(..) {
-            cut_off(&mut self.turn.items[index]);
-            items.push(self.turn.items[index].clone());
+        for open in self.open_tools.drain(..) {
+            cut_off(&mut self.turn.items[open.index], open.is_asked);
+            items.push(self.turn.items[open.index].clone());
         }
         items
     }
@@ -222,7 +279,10 @@ impl Thread {
             Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
             Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
             Says::ToolCall { server, tool, arguments } => {
-                active.wanted.push(Wanted { server, tool, arguments })
+                active.wanted.push(Wanted::Helper { server, tool, arguments });
+            }
+            Says::ClientToolCall { namespace, tool, arguments } => {
+                active.wanted.push(Wanted::Client { namespace, tool, arguments });
             }
             Says::Retrying { error } => {
                 let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
@@ -263,10 +323,15 @@ impl Thread {
         };
         let records = items.iter().map(started).collect();
         self.append(records);
-        for (item, Wanted { server, tool, arguments }) in items.into_iter().zip(wanted) {
-            let id = item.id().to_owned();
-            self.tell_started(at, item);
-            self.push(Effect::CallTool { item: id, server, tool, arguments });
+        for (started, wanted) in items.into_iter().zip(wanted) {
+            let item = started.id().to_owned();
+            self.tell_started(at, started);
+            self.push(match wanted {
+                Wanted::Helper { server, tool, arguments } => {
+                    Effect::CallTool { item, server, tool, arguments }
+                }
+                Wanted::Client { .. } => Effect::CallClientTool { item },
+            });
         }
     }
 
@@ -312,24 +377,40 @@ impl Thread {
     }
 
     pub(super) fn tool_done(&mut self, at: i64, id: &str, outcome: Result<ToolOutcome, String>) {
-        let Some(active) = &mut self.turn else { return };
-        let open = active.open_tools.iter().position(|&(index, _)| active.turn.items[index].id() == id);
-        let Some((index, since)) = open.map(|open| active.open_tools.remove(open)) else { return };
-        let ThreadItem::McpToolCall(call) = &mut active.turn.items[index] else { return };
-        call.duration_ms = Some((at - since).max(0));
-        match outcome {
-            Ok(ToolOutcome { result, is_error }) => {
-                call.result = Some(result);
-                call.status = if is_error { McpToolCallStatus::Failed } else { McpToolCallStatus::Completed };
+        let done = self.close_tool(at, id, |item, duration| {
+            let ThreadItem::McpToolCall(call) = item else { return };
+            call.duration_ms = Some(duration);
+            match outcome {
+                Ok(ToolOutcome { result, is_error }) => {
+                    call.result = Some(result);
+                    call.status =
+                        if is_error { McpToolCallStatus::Failed } else { McpToolCallStatus::Completed };
+                }
+                Err(message) => {
+                    call.error = Some(McpToolCallError { message });
+                    call.status = McpToolCallStatus::Failed;
+                }
             }
-            Err(message) => {
-                call.error = Some(McpToolCallError { message });
-                call.status = McpToolCallStatus::Failed;
-            }
+        });
+        if done {
+            self.go_on(at);
         }
-        let item = active.turn.items[index].clone();
+    }
+
+    /// Completes the tool call that this item is, if it is under way: `end` writes what came of it, and is told how long it
+    /// took in milliseconds. Whether it was.
+    pub(super) fn close_tool(&mut self, at: i64, id: &str, end: impl FnOnce(&mut ThreadItem, i64)) -> bool {
+        let Some(active) = &mut self.turn else { return false };
+        let items = &mut active.turn.items;
+        let open = active.open_tools.iter().position(|open| items[open.index].id() == id);
+        let Some(OpenTool { index, since, .. }) = open.map(|open| active.open_tools.remove(open)) else {
+            return false;
+        };
+        end(&mut items[index], (at - since).max(0));
+        let item = items[index].clone();
+        self.withdraw_item(id);
         self.complete_item(at, item);
-        self.go_on(at);
+        true
     }
 
     /// Keeps and tells an item that was told as started.

@@ -50,7 +50,8 @@ impl Helper {
 
     pub(crate) async fn connect(&mut self) -> Result<Session, ConnectError> {
         let (stdout, stdin) = self.pipes.take().expect("connected once");
-        let options = SessionOptions { server: "bad".into(), client_version: "0.0.1".into() };
+        let options =
+            SessionOptions { server: "bad".into(), client_version: "0.0.1".into(), questions: None };
         let limit = Duration::from_secs(10);
         tokio::time::timeout(limit, Session::connect(stdout, stdin, options))
             .await

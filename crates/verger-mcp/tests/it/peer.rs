@@ -23,7 +23,8 @@ pub(crate) struct Ends {
 
 impl Ends {
     pub(crate) async fn connect(self) -> Result<Session, ConnectError> {
-        let options = SessionOptions { server: "fake".into(), client_version: "0.0.1".into() };
+        let options =
+            SessionOptions { server: "fake".into(), client_version: "0.0.1".into(), questions: None };
         Session::connect(self.stdout, self.stdin, options).await
     }
 }

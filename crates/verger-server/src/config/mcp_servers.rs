@@ -58,6 +58,12 @@ pub struct McpServer {
     /// These of its tools do not exist.
     #[schemars(example = ["delete"], extend("x-codex" = true))]
     pub disabled_tools: Vec<String>,
+    /// When to ask before one of its tools is called, where `tools` says nothing of that tool.
+    #[schemars(example = ToolApproval::Writes, extend("x-codex" = true))]
+    pub default_tools_approval_mode: ToolApproval,
+    /// Settings of single tools, by their names.
+    #[schemars(example = example_tools(), extend("x-codex" = true))]
+    pub tools: BTreeMap<String, ToolSettings>,
     /// How long it may take to start and to list its tools.
     #[schemars(example = 60.0, extend("x-codex" = true, "x-unit" = "seconds", "default" = STARTUP_TIMEOUT_SEC))]
     startup_timeout_sec: Option<f64>,
@@ -89,6 +95,32 @@ pub struct McpServer {
     /// `memory_max` is: who forks without end has many more for a quarter of a second, and then none.
     #[schemars(example = 50)]
     pub(crate) max_processes: Option<u32>,
+}
+
+/// When to ask before a tool is called. `approval_policy = "never"` asks never: what would have to be asked for is refused
+/// then, unless `sandbox_mode` is `danger-full-access`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolApproval {
+    /// Unless it says of itself that it only reads (`readOnlyHint`), or that it neither destroys nor reaches out
+    /// (`destructiveHint` and `openWorldHint` are both false).
+    #[default]
+    Auto,
+    /// Every time.
+    Prompt,
+    /// Unless it says of itself that it only reads.
+    Writes,
+    /// Never.
+    Approve,
+}
+
+/// What holds for one tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ToolSettings {
+    /// When to ask before it is called. "Always allow" in a client writes `approve` here.
+    #[schemars(extend("x-codex" = true))]
+    pub approval_mode: Option<ToolApproval>,
 }
 
 /// When a helper starts.
@@ -143,6 +175,10 @@ fn example_env() -> serde_json::Value {
     serde_json::json!({ "LOG_LEVEL": "debug" })
 }
 
+fn example_tools() -> serde_json::Value {
+    serde_json::json!({ "delete": { "approval_mode": "prompt" } })
+}
+
 impl Default for McpServer {
     fn default() -> Self {
         let Graces { stdin, term, leave: _ } = Graces::default();
@@ -158,6 +194,8 @@ impl Default for McpServer {
             containment: None,
             enabled_tools: None,
             disabled_tools: Vec::new(),
+            default_tools_approval_mode: ToolApproval::default(),
+            tools: BTreeMap::new(),
             startup_timeout_sec: None,
             startup_timeout_ms: None,
             tool_timeout_sec: None,
@@ -220,6 +258,22 @@ impl McpServer {
     pub fn offers(&self, tool: &str) -> bool {
         let names = |list: &[String]| list.iter().any(|name| name == tool);
         self.enabled_tools.as_deref().is_none_or(names) && !names(&self.disabled_tools)
+    }
+
+    /// When to ask before this tool is called.
+    pub fn approval(&self, tool: &str) -> ToolApproval {
+        let own = self.tools.get(tool).and_then(|settings| settings.approval_mode);
+        own.unwrap_or(self.default_tools_approval_mode)
+    }
+
+    /// Whether a helper of the one is as good as a helper of the other: what only approvals differ in is the same program.
+    pub fn is_same_helper(&self, other: &Self) -> bool {
+        let without = |server: &Self| Self {
+            default_tools_approval_mode: ToolApproval::default(),
+            tools: BTreeMap::new(),
+            ..server.clone()
+        };
+        without(self) == without(other)
     }
 
     /// How long it may take to answer `initialize` and list its tools.

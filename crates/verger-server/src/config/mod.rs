@@ -3,6 +3,7 @@
 //!
 //! `file` is what may be written, and with its comments the reference; `reading` puts it in force.
 
+mod approvals;
 mod duration;
 mod error;
 mod file;
@@ -35,12 +36,13 @@ use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
 pub use helpers::Helpers;
-pub use mcp_servers::{Containment, EnvVar, McpServer, Start};
+pub use mcp_servers::{Containment, EnvVar, McpServer, Start, ToolApproval, ToolSettings};
 pub use overrides::{Override, Overrides, Source};
 pub use reference::reference;
 pub use threads::Threads;
 pub use warnings::Warning;
 
+pub(crate) use approvals::keep as keep_approval;
 pub(crate) use key::path_of;
 pub(crate) use shown::{Layer, Shown, without_credentials};
 pub(crate) use size::Size;

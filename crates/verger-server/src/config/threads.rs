@@ -23,6 +23,10 @@ pub struct Threads {
     /// How long a turn may go on whose last client left. Then it is interrupted.
     #[schemars(example = &"2h")]
     orphan_turn_limit: Period,
+    /// How long a turn may wait for an approval, or for any other answer that only a client can give, after its last client
+    /// left; a client that comes back is asked again. Then it is interrupted.
+    #[schemars(example = &"1h")]
+    orphan_request_limit: Period,
     /// How long turns may go on once the server was told to stop.
     #[schemars(example = &"1s")]
     drain_limit: Period,
@@ -40,12 +44,15 @@ enum Turn {
 
 impl Default for Threads {
     fn default() -> Self {
-        let Rules { orphan_grace, unsaved_grace, orphan_turn_limit, drain_limit, .. } = Rules::default();
+        let Rules {
+            orphan_grace, unsaved_grace, orphan_turn_limit, orphan_request_limit, drain_limit, ..
+        } = Rules::default();
         Self {
             orphan_grace: Period(orphan_grace),
             unsaved_grace: Period(unsaved_grace),
             orphan_turn: Turn::Finish,
             orphan_turn_limit: Period(orphan_turn_limit),
+            orphan_request_limit: Period(orphan_request_limit),
             drain_limit: Period(drain_limit),
         }
     }
@@ -54,7 +61,14 @@ impl Default for Threads {
 impl Threads {
     /// As the core takes them; the rules for helpers are not its own.
     pub fn rules(&self) -> Rules {
-        let Self { orphan_grace, unsaved_grace, orphan_turn, orphan_turn_limit, drain_limit } = *self;
+        let Self {
+            orphan_grace,
+            unsaved_grace,
+            orphan_turn,
+            orphan_turn_limit,
+            orphan_request_limit,
+            drain_limit,
+        } = *self;
         let orphan_turn = match orphan_turn {
             Turn::Finish => OrphanTurn::Finish,
             Turn::Interrupt => OrphanTurn::Interrupt,
@@ -64,6 +78,7 @@ impl Threads {
             unsaved_grace: unsaved_grace.0,
             orphan_turn,
             orphan_turn_limit: orphan_turn_limit.0,
+            orphan_request_limit: orphan_request_limit.0,
             drain_limit: drain_limit.0,
             ..Rules::default()
         }

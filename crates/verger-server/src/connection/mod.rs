@@ -135,9 +135,10 @@ impl<R: Receive> Reader<R> {
             Ok(Incoming::Notification { method, .. }) => {
                 tracing::trace!(method, "a notification, of which none needs anything done");
             }
-            Ok(Incoming::Response { id, .. } | Incoming::Error { id, .. }) => {
-                tracing::debug!(%id, "an answer to no question");
+            Ok(Incoming::Response { id, result }) => {
+                self.dispatch.answer(&self.outbox, &id, Ok(result)).await
             }
+            Ok(Incoming::Error { id, error }) => self.dispatch.answer(&self.outbox, &id, Err(error)).await,
             Err(error) => self.outbox.reply(error.reply(), None),
         }
     }

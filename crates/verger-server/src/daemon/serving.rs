@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use verger_core::ids::ConnectionId;
 
 use super::DaemonError;
 use crate::connection;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{ANSWERS, Dispatch};
 use crate::house::{HouseHandle, ToHouse};
 use crate::listen::{self, Arrival, Listeners, Stopping};
 use crate::shared::Shared;
@@ -109,6 +110,7 @@ impl Serving<'_> {
             connection: *last,
             folder: None,
             experimental: false,
+            answers: Arc::new(Semaphore::new(ANSWERS)),
         }
     }
 }

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use verger_core::ids::HelperId;
 use verger_core::server::{Event, Scope, ServerName, StopHow};
-use verger_mcp::{Session, SessionOptions, StderrRing};
+use verger_mcp::{MAX_QUESTIONS, Session, SessionOptions, StderrRing};
 use verger_reaper::{Custody, Helper, SpawnError, Spec, Stop};
 use verger_wire::types::McpServerStartupState;
 use verger_wire::{McpServerStatusUpdatedNotification, Notification};
 
 use super::budget::{Excess, Watch};
-use super::{HouseHandle, ToHouse};
+use super::{HouseHandle, ToHouse, elicitation};
 use crate::config::{EnvVar, McpServer};
 use crate::shared::Shared;
 use crate::thread::{ThreadHandle, ToThread};
@@ -64,8 +64,8 @@ pub(super) struct Keeper {
 struct Running {
     custody: Custody,
     stderr: StderrRing,
-    /// Reads stderr until it ends.
-    reader: JoinSet<()>,
+    /// Read stderr until it ends, and ask what the helper asks.
+    tasks: JoinSet<()>,
     budget: Watch,
 }
 
@@ -113,18 +113,26 @@ impl Keeper {
         self.custody.set(custody.clone()).ok();
         let ring = StderrRing::new(STDERR_KEPT);
         let budget = Watch::new(&definition, self.shared.reaper.tree(&custody));
-        let mut running = Running { custody, stderr: ring.clone(), reader: JoinSet::new(), budget };
+        let mut running = Running { custody, stderr: ring.clone(), tasks: JoinSet::new(), budget };
         let server = self.server.clone();
-        running.reader.spawn(async move {
+        running.tasks.spawn(async move {
             if let Err(error) = ring.follow(stderr).await {
                 tracing::warn!(%server, %error, "stderr of a helper is not readable any more");
             }
         });
 
-        let options = SessionOptions {
+        let mut options = SessionOptions {
             server: self.server.to_string(),
             client_version: env!("CARGO_PKG_VERSION").to_owned(),
+            questions: None,
         };
+        // Of a probe nobody could be asked.
+        if let Some(owner) = &self.owner {
+            let (questions, asked) = mpsc::channel(MAX_QUESTIONS);
+            options.questions = Some(questions);
+            let (shared, server) = (Arc::clone(&self.shared), self.server.clone());
+            running.tasks.spawn(elicitation::pass_on(shared, owner.downgrade(), server, asked));
+        }
         let limit = definition.startup_timeout();
         let session = tokio::select! {
             session = Session::connect(stdout, stdin, options) => session.map_err(|error| error.to_string()),
@@ -250,7 +258,7 @@ impl Keeper {
         };
         match proof {
             Ok(_) => {
-                running.reader.shutdown().await;
+                running.tasks.shutdown().await;
                 running.budget.end().await;
                 self.house.tell(Event::HelperGone { helper });
             }

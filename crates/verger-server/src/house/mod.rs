@@ -6,6 +6,7 @@
 mod answers;
 mod budget;
 mod edits;
+mod elicitation;
 mod helper;
 mod message;
 mod perform;
@@ -309,7 +310,10 @@ impl House {
     fn reload(&mut self, replier: Replier, config: Arc<Config>) {
         self.shared.set_config(Arc::clone(&config));
         settings::announce_warnings(&self.shared);
-        let is_changed = |slot: &&HelperSlot| slot.definition.as_ref() != config.mcp_server(&slot.server);
+        let is_changed = |slot: &&HelperSlot| match (&slot.definition, config.mcp_server(&slot.server)) {
+            (Some(old), Some(new)) => !old.is_same_helper(new),
+            (old, new) => old.is_some() != new.is_some(),
+        };
         let changed: BTreeSet<_> =
             self.helpers.values().filter(is_changed).map(|slot| slot.server.clone()).collect();
         let ticket = self.next_ticket();

@@ -95,7 +95,6 @@ impl House {
             (_, fresh) => fresh.unwrap_or(thread::Origin::Saved),
         };
         let (handle, inbox) = mpsc::unbounded_channel();
-        self.threads.insert(generation, handle);
         let (shared, house) = (Arc::clone(&self.shared), self.handle.clone());
         let caller = Caller {
             shared,
@@ -104,7 +103,9 @@ impl House {
             generation,
             folder: PathBuf::new(),
             servers_off: Arc::default(),
+            owner: handle.downgrade(),
         };
+        self.threads.insert(generation, handle);
         self.tasks.spawn(async move {
             // A panic has been reported by its hook. What it must not do is leave the thread loaded for ever.
             if AssertUnwindSafe(thread::run(caller, origin, inbox)).catch_unwind().await.is_err() {
@@ -186,7 +187,10 @@ impl House {
             News::Closed => Notification::ThreadClosed(named),
             News::Archived => Notification::ThreadArchived(named),
             News::Unarchived => Notification::ThreadUnarchived(named),
-            News::Deleted => Notification::ThreadDeleted(named),
+            News::Deleted => {
+                self.shared.grants.forget(thread);
+                Notification::ThreadDeleted(named)
+            }
         });
     }
 }

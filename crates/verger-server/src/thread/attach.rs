@@ -58,6 +58,7 @@ impl Owner {
         if raw {
             self.raw.insert(subscription);
         }
+        self.replay_questions(&outbox);
         self.subscribers.insert(subscription, outbox);
     }
 

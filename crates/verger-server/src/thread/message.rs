@@ -1,9 +1,11 @@
 //! What reaches a thread's owner.
 
 use tokio::sync::{mpsc, oneshot};
-use verger_core::ids::{SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, SubscriptionId, Ticket};
+use verger_core::thread::{Ask, Outcome};
 use verger_wire::Notification;
 
+use super::asking::Answered;
 use super::forking::Seed;
 use super::pages::TurnsQuery;
 use crate::house::OwnerRequest;
@@ -33,6 +35,18 @@ pub(crate) enum ToThread {
     /// A fork of this thread begins: what it takes along, nothing if it must not. Asked by the fork's owner, which goes
     /// to the store if nobody answers.
     Seed(oneshot::Sender<Option<Box<Seed>>>),
+    /// Ask the clients. Each comes from a tool call or a helper, which has few at once.
+    Ask {
+        question: QuestionId,
+        ask: Box<Ask>,
+        asker: oneshot::Sender<Outcome>,
+    },
+    /// Whoever asked is gone.
+    Withdraw {
+        question: QuestionId,
+    },
+    /// A client answered.
+    Answered(Box<Answered>),
     /// Tell the subscribers.
     Notify(Box<Notification>),
     /// Servers that start with their thread may be new.

@@ -4,6 +4,8 @@
 //! out the effects in order; nothing else happens to the thread meanwhile. It holds no lock and no queue of its own: the
 //! model's stream is pulled, so that a thread that is busy slows its own model and nobody else.
 
+mod approval;
+mod asking;
 mod attach;
 mod context;
 mod cursor;
@@ -22,6 +24,7 @@ mod tools;
 mod turns;
 mod walk;
 
+pub(crate) use asking::{Answered, Asking};
 pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};

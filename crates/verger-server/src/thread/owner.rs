@@ -7,13 +7,14 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{Seq, SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, Seq, SubscriptionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Record, Says, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
 use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
+use super::asking::Asked;
 use super::forking::{Forking, Seed, unclaimed};
 use super::log::Log;
 use super::manner::Manner;
@@ -57,6 +58,8 @@ pub(super) struct Owner {
     pub(super) raw: BTreeSet<SubscriptionId>,
     /// Requests that the machine will answer.
     pub(super) tickets: HashMap<Ticket, Asker>,
+    /// Open questions, beside what the machine knows of them.
+    pub(super) asked: BTreeMap<QuestionId, Asked>,
     /// The model's words, while it is being called, under the number of the call.
     pub(super) saying: Option<(u64, Saying)>,
     /// Tool calls of the active turn.
@@ -118,6 +121,7 @@ impl Owner {
             subscribers: BTreeMap::new(),
             raw: BTreeSet::new(),
             tickets: HashMap::new(),
+            asked: BTreeMap::new(),
             saying: None,
             tools: JoinSet::new(),
             manner: None,
@@ -162,6 +166,11 @@ impl Owner {
 
     /// Gives up what runs, and then the thread.
     async fn end(mut self) {
+        for &question in self.asked.keys() {
+            self.caller.shared.questions.close(question);
+        }
+        // Whoever asked hears that nobody will answer.
+        self.asked.clear();
         self.saying = None;
         self.tools.shutdown().await;
         self.errands.shutdown().await;
@@ -180,7 +189,11 @@ impl Owner {
             ToThread::Detach { subscription } => {
                 self.subscribers.remove(&subscription);
                 self.raw.remove(&subscription);
+                self.give_up_hopeless().await;
             }
+            ToThread::Ask { question, ask, asker } => self.ask(question, *ask, asker).await,
+            ToThread::Withdraw { question } => self.handle(Event::Withdrawn { question }).await,
+            ToThread::Answered(answered) => self.answered(*answered).await,
             ToThread::Request { ticket, replier, request } => self.request(ticket, replier, request).await,
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
             // A fork that was given up meanwhile needs no answer.

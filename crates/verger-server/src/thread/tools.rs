@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc::WeakUnboundedSender;
 use verger_core::ids::{Generation, ThreadId};
 use verger_core::server::ServerName;
 use verger_core::thread::ToolOutcome;
@@ -12,8 +13,10 @@ use verger_mcp::{CallError, Session, Tool};
 use verger_model::ToolSpec;
 use verger_wire::RpcError;
 use verger_wire::requests::{McpResourceReadResponse, McpServerToolCallParams, McpServerToolCallResponse};
-use verger_wire::types::{AskForApproval, McpToolCallResult};
+use verger_wire::types::McpToolCallResult;
 
+use super::ToThread;
+use super::approval::{Call, Policy};
 use crate::config::McpServer;
 use crate::house::HouseHandle;
 use crate::shared::Shared;
@@ -35,6 +38,8 @@ pub(crate) struct Caller {
     pub(crate) folder: PathBuf,
     /// MCP servers that the thread does without.
     pub(crate) servers_off: Arc<[String]>,
+    /// The thread's owner, which asks its clients. Weak, since the owner has one of these itself.
+    pub(crate) owner: WeakUnboundedSender<ToThread>,
 }
 
 impl Caller {
@@ -109,6 +114,7 @@ impl Caller {
     /// A call that the model asked for. The error is for the model and for people.
     pub(super) async fn call_in_turn(
         &self,
+        item: &str,
         server: &str,
         tool: &str,
         arguments: Value,
@@ -123,13 +129,10 @@ impl Caller {
         }
         let session = self.session(&name).await?;
         let known = session.tools().iter().find(|known| known.name == tool).cloned();
-        if let Some(known) = known
-            && !policy.allows(&known)
-        {
-            return Err(format!(
-                "tool '{tool}' of server '{server}' may change things and needs approval, which this version cannot ask for \
-                 yet; set approval_policy = \"never\" to let tools run without"
-            ));
+        if let Some(known) = known {
+            let mode = definition.approval(tool);
+            let call = Call { item, server: &name, tool: &known, arguments: &arguments, mode };
+            self.approve(&call, policy).await?;
         }
         let arguments = Some(arguments).filter(|arguments| !arguments.is_null());
         let question = Question::Call { tool, arguments, meta: None, limit: definition.tool_timeout() };
@@ -210,26 +213,6 @@ fn resource(
     let failed = |why: String| RpcError::resource_read_failed(server, uri, why);
     let result = read.map_err(|failure| failure.told(failed))?;
     serde_json::from_value(result).map_err(|cause| failed(format!("its result is not readable: {cause}")))
-}
-
-/// Whether a tool may run without asking anyone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Policy {
-    /// It may.
-    Free,
-    /// Only if it says of itself that it changes nothing.
-    ReadOnly,
-}
-
-impl Policy {
-    /// `offline` calls only what the user typed, so that nobody need be asked.
-    pub(super) fn of(policy: AskForApproval, is_offline: bool) -> Self {
-        if is_offline || policy == AskForApproval::Never { Self::Free } else { Self::ReadOnly }
-    }
-
-    fn allows(self, tool: &Tool) -> bool {
-        self == Self::Free || tool.hints.read_only == Some(true)
-    }
 }
 
 fn spec(server: &ServerName, tool: &Tool) -> ToolSpec {

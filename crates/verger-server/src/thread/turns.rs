@@ -12,8 +12,8 @@ use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteer
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
+use super::approval::Policy;
 use super::owner::{Asker, Owner, as_of_now};
-use super::tools::Policy;
 use super::{context, model_call, raw, recall};
 use crate::config::Start;
 use crate::meta::{Overrides, Settings};
@@ -144,13 +144,19 @@ impl Owner {
             Effect::CancelModel => self.saying = None,
             Effect::CallTool { item, server, tool, arguments } => {
                 let caller = self.caller.clone();
-                let policy = Policy::of(self.meta.settings.approval_policy, self.is_offline());
+                let policy = self.policy();
                 self.tools.spawn(async move {
-                    let calling = AssertUnwindSafe(caller.call_in_turn(&server, &tool, arguments, policy));
+                    let calling = caller.call_in_turn(&item, &server, &tool, arguments, policy);
+                    let calling = AssertUnwindSafe(calling);
                     let failed = |_| Err("the call failed within the server; see its log".to_owned());
-                    (item, calling.catch_unwind().await.unwrap_or_else(failed))
+                    let outcome = calling.catch_unwind().await.unwrap_or_else(failed);
+                    (item, outcome)
                 });
             }
+            Effect::CallClientTool { item } => self.call_client_tool(at, item),
+            Effect::Ask { question, request } => self.send_question(question, &request),
+            Effect::Settle { question, outcome } => self.settle(question, outcome),
+            Effect::Waits { waits } => self.tell_waits(waits),
             Effect::CancelTools => self.tools.shutdown().await,
             Effect::Idle { seen } => {
                 let (thread, generation) = (self.caller.thread, self.caller.generation);
@@ -195,6 +201,10 @@ impl Owner {
         let thread_id = self.meta.id.to_string();
         let changed = ThreadStatusChangedNotification { thread_id, status };
         shared.announce(&Notification::ThreadStatusChanged(changed));
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        Policy::new(&self.meta.settings, self.is_offline())
     }
 
     fn is_offline(&self) -> bool {

@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod budgets;
 mod clients;
 mod close;
 mod config;
 mod config_files;
 mod containment;
+mod elicitation;
 mod errors;
 mod forks;
 mod helper_faults;

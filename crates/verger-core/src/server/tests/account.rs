@@ -54,6 +54,8 @@ impl World {
                     opened: false,
                     received: 0,
                     active: false,
+                    waits: false,
+                    interrupted: false,
                     stopping: false,
                     gone: false,
                 };
@@ -80,7 +82,9 @@ impl World {
                 self.answered(ticket);
             }
             Effect::Interrupt { generation, .. } => {
-                assert!(self.owner(generation).active, "an interrupt without a turn");
+                let owner = self.owner(generation);
+                assert!(owner.active, "an interrupt without a turn");
+                owner.interrupted = true;
             }
             Effect::Stop { generation, .. } => {
                 let owner = self.owner(generation);
@@ -197,6 +201,15 @@ impl World {
                 || self.keepers.iter().any(|(_, t)| *t == loaded.thread)
                 || self.owners[&loaded.generation].active;
             assert!(kept, "K3: {:?} is loaded without subscriber, turn or grace", loaded.thread);
+        }
+        // Nobody may answer any more, or nobody has for long enough.
+        for owner in self.owners.values().filter(|owner| owner.waits && !owner.gone) {
+            let may_wait = owner.interrupted || self.shutdowns == 0;
+            assert!(may_wait, "a shutdown waits for an answer that nobody gives");
+            let heard = owner.interrupted
+                || self.server.poll_timeout().is_some()
+                || self.keepers.iter().any(|(_, t)| *t == owner.thread);
+            assert!(heard, "K8: an orphan's question waits for ever");
         }
         self.check_failures();
     }

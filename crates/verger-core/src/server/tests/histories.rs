@@ -25,6 +25,7 @@ impl ReferenceStateMachine for Histories {
             calm: 20,
             mishaps: 6,
             idles: 6,
+            waits: 12,
             crash_limit: 3,
             max_helpers: 4,
         };

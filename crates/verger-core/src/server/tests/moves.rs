@@ -23,6 +23,8 @@ pub(super) struct Size {
     pub(super) mishaps: u64,
     /// How often a helper may seem idle, in all.
     pub(super) idles: u64,
+    /// How often a turn may wait for an answer of a client's, in all.
+    pub(super) waits: u64,
     /// With how many failures a server counts as crashed.
     pub(super) crash_limit: usize,
     pub(super) max_helpers: usize,
@@ -47,6 +49,8 @@ pub(super) enum Move {
     Restart(Option<ThreadId>),
     OwnerOpens(Generation),
     OwnerEndsTurn(Generation),
+    /// Its turn waits for an answer of a client's, or does so no more.
+    OwnerWaits(Generation),
     OwnerWants(Generation, usize),
     OwnerStops(Generation),
     OwnerDies(Generation),
@@ -111,6 +115,9 @@ impl World {
             if owner.opened && !owner.gone && self.requests < self.size.requests {
                 moves.extend((0..self.size.servers).map(|s| Move::OwnerWants(generation, s)));
             }
+            if owner.active && (owner.waits || self.waits < self.size.waits) {
+                moves.push(Move::OwnerWaits(generation));
+            }
             if owner.gone {
                 moves.push(Move::Stale(owner.thread, generation));
             }
@@ -151,7 +158,8 @@ impl World {
             if !owner.opened && !owner.gone {
                 moves.push(Move::OwnerOpens(g));
             }
-            if owner.active {
+            // One that waits ends when the machine says so, or when it waits no more.
+            if owner.active && (!owner.waits || owner.interrupted) {
                 moves.push(Move::OwnerEndsTurn(g));
             } else if owner.stopping && !owner.gone {
                 moves.push(Move::OwnerStops(g));

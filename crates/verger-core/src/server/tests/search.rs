@@ -42,6 +42,7 @@ const SMALL: Size = Size {
     calm: 0,
     mishaps: 1,
     idles: 0,
+    waits: 0,
     crash_limit: 2,
     max_helpers: 2,
 };
@@ -79,6 +80,13 @@ fn every_interleaving_of_two_probes_and_a_shutdown() {
     let size = Size { threads: 0, probes: true, requests: 3, idles: 1, ..SMALL };
     let states = visit(World::new(size), 12);
     assert!(states > 1_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_a_question_a_client_and_a_shutdown() {
+    let size = Size { connections: 2, servers: 0, requests: 3, waits: 2, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 10);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
 }
 
 #[test]

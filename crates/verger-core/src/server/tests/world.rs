@@ -20,6 +20,10 @@ pub(super) struct Owner {
     pub(super) opened: bool,
     pub(super) received: u64,
     pub(super) active: bool,
+    /// Its turn waits for an answer of a client's.
+    pub(super) waits: bool,
+    /// The machine wants its turn to end.
+    pub(super) interrupted: bool,
     pub(super) stopping: bool,
     pub(super) gone: bool,
 }
@@ -83,6 +87,7 @@ pub(super) struct World {
     pub(super) requests: u64,
     pub(super) mishaps: u64,
     pub(super) idles: u64,
+    pub(super) waits: u64,
     pub(super) shutdowns: u8,
     pub(super) finished: bool,
 }
@@ -135,6 +140,7 @@ impl World {
             requests: 0,
             mishaps: 0,
             idles: 0,
+            waits: 0,
             shutdowns: 0,
             finished: false,
         }
@@ -207,13 +213,20 @@ impl World {
             Move::OwnerOpens(g) => self.owner_opens(g),
             Move::OwnerEndsTurn(generation) => {
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
-                owner.active = false;
+                (owner.active, owner.waits, owner.interrupted) = (false, false, false);
                 let (thread, seen, origin) = (owner.thread, owner.received, owner.origin);
                 if origin != (Origin::Fresh { ephemeral: true }) {
                     self.stored.insert(thread, Kept::Saved);
                     self.handle(Event::Materialized { thread, generation });
                 }
                 self.handle(Event::Idle { thread, generation, seen });
+            }
+            Move::OwnerWaits(generation) => {
+                let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
+                owner.waits = !owner.waits;
+                self.waits += u64::from(owner.waits);
+                let (thread, waits) = (owner.thread, owner.waits);
+                self.handle(Event::Waits { thread, generation, waits });
             }
             Move::OwnerWants(generation, server) => {
                 let thread = self.owners[&generation].thread;
@@ -231,7 +244,7 @@ impl World {
             Move::OwnerDies(generation) => {
                 self.mishaps += 1;
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
-                (owner.gone, owner.active) = (true, false);
+                (owner.gone, owner.active, owner.waits) = (true, false, false);
                 let thread = owner.thread;
                 self.handle(Event::OwnerDied { thread, generation });
             }
@@ -367,6 +380,7 @@ impl World {
         let before = self.server.clone();
         for event in [
             Event::Idle { thread, generation, seen: 99 },
+            Event::Waits { thread, generation, waits: true },
             Event::Materialized { thread, generation },
             Event::Opened { thread, generation, result: Err(OpenError::NotFound) },
             Event::Stopped { thread, generation },

@@ -1,15 +1,22 @@
 //! An executor on paper: keeps what it is told to keep, and what clients are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use uuid::Uuid;
-use verger_wire::Notification;
 use verger_wire::types::{
-    ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus, UserInput,
+    McpServerElicitationAction, ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus,
+    UserInput,
+};
+use verger_wire::{
+    McpServerElicitationRequest, McpServerElicitationRequestResponse, Notification, ServerRequest,
 };
 
-use crate::ids::{ThreadId, Ticket, TurnId};
-use crate::thread::{Effect, Event, Record, Reply, Says, Thread, turns};
+use crate::ids::{QuestionId, ThreadId, Ticket, TurnId};
+use crate::thread::{
+    Answer, Ask, Effect, Event, NOT_SENT, OUTCOME_UNKNOWN, Outcome, Record, Reply, Says, Thread, request_id,
+    turns,
+};
 
 /// A thread with everything around it.
 #[derive(Debug)]
@@ -26,6 +33,17 @@ pub(super) struct Executor {
     pub(super) call: Option<u64>,
     /// Tool calls under way.
     pub(super) tools: Vec<String>,
+    /// Of these, the ones whose task waits for an approval, by the question.
+    pub(super) unapproved: BTreeMap<QuestionId, String>,
+    /// Of these, the ones that nobody has approved since it was asked.
+    unsent: BTreeSet<String>,
+    /// Whoever asked a question and has not heard how it ended.
+    pub(super) askers: BTreeSet<QuestionId>,
+    /// What a client that follows the thread from its beginning is asked and has not been told to forget.
+    pub(super) asked: BTreeMap<QuestionId, ServerRequest>,
+    status: ThreadStatus,
+    waits: bool,
+    last_question: i64,
     /// Requests without an answer.
     pub(super) open: Vec<Ticket>,
     pub(super) idle_seen: u64,
@@ -48,6 +66,13 @@ impl Executor {
             transcript: Vec::new(),
             call: None,
             tools: Vec::new(),
+            unapproved: BTreeMap::new(),
+            unsent: BTreeSet::new(),
+            askers: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            status: ThreadStatus::Idle,
+            waits: false,
+            last_question: 0,
             open: Vec::new(),
             idle_seen: 0,
             begins: 0,
@@ -82,6 +107,34 @@ impl Executor {
         self.handle(Event::Interrupt { ticket: Some(ticket), turn: None });
     }
 
+    fn question(&mut self) -> QuestionId {
+        self.last_question += 1;
+        self.askers.insert(QuestionId(self.last_question));
+        QuestionId(self.last_question)
+    }
+
+    /// Asks whether a tool call under way may be sent.
+    pub(super) fn ask_approval(&mut self, item: &str) -> QuestionId {
+        let question = self.question();
+        self.unapproved.insert(question, item.to_owned());
+        self.unsent.insert(item.to_owned());
+        let ask = Ask::Approval { item: item.to_owned(), request: form() };
+        self.handle(Event::Asked { question, ask });
+        question
+    }
+
+    /// A helper asks.
+    pub(super) fn elicit(&mut self, server: &str) -> QuestionId {
+        let question = self.question();
+        let ask = Ask::Elicitation { server: server.to_owned(), request: form() };
+        self.handle(Event::Asked { question, ask });
+        question
+    }
+
+    pub(super) fn answer(&mut self, question: QuestionId, answer: Answer) {
+        self.handle(Event::Answered { question, answer });
+    }
+
     /// The model says something in answer to the call under way.
     pub(super) fn says(&mut self, says: Says) {
         if let Some(call) = self.call {
@@ -111,6 +164,8 @@ impl Executor {
                 let names = records.iter().map(|r| match r {
                     Record::TurnStarted { .. } => "turn+",
                     Record::ItemStarted { .. } => "item+",
+                    Record::CallAsked { .. } => "asked",
+                    Record::CallApproved { .. } => "approved",
                     Record::ItemCompleted { .. } => "item",
                     Record::TurnCompleted { .. } => "turn",
                     Record::TokensSpent(_) => "spent",
@@ -128,7 +183,12 @@ impl Executor {
                     ThreadStatus::SystemError => "systemError",
                     ThreadStatus::NotLoaded => "notLoaded",
                 };
-                self.transcript.push(format!("status {name}"));
+                let waits = match &status {
+                    ThreadStatus::Active { active_flags } if !active_flags.is_empty() => " waiting",
+                    _ => "",
+                };
+                self.transcript.push(format!("status {name}{waits}"));
+                self.status = status;
             }
             Effect::Reply { ticket, reply } => {
                 self.answered(ticket);
@@ -164,7 +224,37 @@ impl Executor {
                 self.tools.push(item);
                 self.transcript.push(format!("call tool {tool}"));
             }
-            Effect::CancelTools => self.tools.clear(),
+            Effect::CancelTools => {
+                self.tools.clear();
+                let gone = std::mem::take(&mut self.unapproved);
+                self.askers.retain(|question| !gone.contains_key(question));
+            }
+            Effect::CallClientTool { item } => {
+                let is_kept = |r: &Record| matches!(r, Record::ItemStarted { item: i, .. } if i.id() == item);
+                assert!(self.log.iter().any(is_kept), "a client's tool is called before its call is durable");
+                let question = self.question();
+                self.machine.handle(self.at, Event::Asked { question, ask: Ask::ClientTool { item } });
+            }
+            Effect::Ask { question, request } => {
+                self.transcript.push(format!("ask {}", request.method()));
+                assert!(self.asked.insert(question, *request).is_none(), "K8: a question is asked twice");
+            }
+            Effect::Settle { question, outcome } => {
+                let item = self.unapproved.remove(&question);
+                // Whoever waited in a tool call that was cancelled is gone.
+                let is_known = self.askers.remove(&question);
+                assert!(is_known || item.is_none(), "K8: a question ends twice");
+                if let (Some(item), Outcome::Answered(answer)) = (&item, &outcome)
+                    && *answer == says(McpServerElicitationAction::Accept)
+                {
+                    self.unsent.remove(item);
+                }
+                self.transcript.push(match outcome {
+                    Outcome::Answered(_) => "settle answered".into(),
+                    Outcome::Withdrawn => "settle withdrawn".into(),
+                });
+            }
+            Effect::Waits { waits } => self.waits = waits,
             Effect::Idle { seen } => {
                 assert!(self.machine.active_turn().is_none(), "idle with an active turn");
                 self.idle_seen = seen;
@@ -220,6 +310,12 @@ impl Executor {
                 }
                 *item = n.item;
             }
+            Notification::ServerRequestResolved(n) => {
+                let asked = self.asked.keys().copied().find(|id| request_id(*id) == n.request_id);
+                // An ask whose append failed is forgotten before anyone heard of it.
+                assert!(asked.is_some() || self.failed, "K8: a question is resolved that nobody was asked");
+                asked.and_then(|id| self.asked.remove(&id));
+            }
             Notification::TurnCompleted(n) => {
                 let turn = self.told.get_mut(&n.turn.id).expect("a turn ends that never started");
                 assert_eq!(turn.status, TurnStatus::InProgress, "a turn ends twice");
@@ -249,6 +345,13 @@ impl Executor {
     /// K5, K7: the log and the active turn tell a newcomer exactly what the first client was told.
     fn check(&self) {
         assert_eq!(self.open, [], "a request is left without an answer");
+        // K5, K8: a newcomer is asked what the first client still is, and whoever asked hears of every end.
+        let asked: BTreeMap<_, _> =
+            self.machine.questions().map(|(id, request)| (id, request.clone())).collect();
+        assert_eq!(asked, self.asked, "a newcomer and the first client are asked different things");
+        assert_eq!(self.askers, asked.into_keys().collect(), "K8: whoever asked waits for an answer in vain");
+        assert_eq!(self.waits, self.asked.values().any(is_of_turn), "whether the turn waits");
+        assert_eq!(self.status, self.machine.status(), "the status that was told");
         if self.failed {
             return;
         }
@@ -268,5 +371,35 @@ impl Executor {
             _ => None,
         });
         assert_eq!(spent, self.told_spent, "the log and the first client count otherwise");
+        self.check_crash();
     }
+
+    /// What a crash at this moment leaves says of each open call whether it may have been sent.
+    fn check_crash(&self) {
+        let left = turns(self.log.clone(), None);
+        let items = left.last().map(|turn| turn.items.as_slice()).unwrap_or_default();
+        for item in &self.tools {
+            let Some(ThreadItem::McpToolCall(call)) = items.iter().find(|i| i.id() == item) else { continue };
+            let told = call.error.as_ref().map(|error| error.message.as_str());
+            let is_unsent = self.unsent.contains(item);
+            assert_eq!(told, Some(if is_unsent { NOT_SENT } else { OUTCOME_UNKNOWN }), "after a crash");
+        }
+    }
+}
+
+fn is_of_turn(request: &ServerRequest) -> bool {
+    match request {
+        ServerRequest::McpServerElicitation(params) => params.turn_id.is_some(),
+        ServerRequest::DynamicToolCall(_) => true,
+    }
+}
+
+fn form() -> McpServerElicitationRequest {
+    let requested_schema = json!({ "type": "object", "properties": {} });
+    McpServerElicitationRequest::Form { meta: None, message: "may I?".into(), requested_schema }
+}
+
+/// An answer to an approval or an elicitation.
+pub(super) fn says(action: McpServerElicitationAction) -> Answer {
+    Answer::Elicitation(McpServerElicitationRequestResponse { action, content: None, meta: None })
 }

@@ -3,10 +3,11 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError};
+use verger_wire::DynamicToolCallResponse;
+use verger_wire::types::{McpServerElicitationAction, McpToolCallResult, TokenUsageBreakdown, TurnError};
 
-use super::executor::Executor;
-use crate::thread::{Event, Record, Says, Seal, Thought, ThoughtPart, ToolOutcome};
+use super::executor::{Executor, says};
+use crate::thread::{Answer, Event, Record, Says, Seal, Thought, ThoughtPart, ToolOutcome};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -24,9 +25,23 @@ enum Step {
     Completed,
     Failed,
     ToolDone(bool),
+    ClientTool,
+    Approval(u8),
+    Elicit(bool),
+    Answer(u8, Kind),
+    Withdraw(u8),
     Stale,
     DiskFull,
     DiskFree,
+}
+
+/// What a client answers; not always to what it was asked.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Accept,
+    Decline,
+    Tool,
+    Unable,
 }
 
 fn part() -> impl Strategy<Value = ThoughtPart> {
@@ -49,6 +64,12 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Completed),
         1 => Just(Step::Failed),
         6 => any::<bool>().prop_map(Step::ToolDone),
+        2 => Just(Step::ClientTool),
+        4 => (0..3_u8).prop_map(Step::Approval),
+        2 => any::<bool>().prop_map(Step::Elicit),
+        6 => (0..3_u8, prop::sample::select(vec![Kind::Accept, Kind::Decline, Kind::Tool, Kind::Unable]))
+            .prop_map(|(which, kind)| Step::Answer(which, kind)),
+        1 => (0..3_u8).prop_map(Step::Withdraw),
         1 => Just(Step::Stale),
         1 => Just(Step::DiskFull),
         2 => Just(Step::DiskFree),
@@ -98,10 +119,44 @@ fn take(thread: &mut Executor, step: Step) {
             thread.says(Says::Failed { error });
         }
         Step::ToolDone(ok) => {
+            // One that waits for an approval was not sent; its call may still end, if its helper cannot be started.
             let Some(item) = thread.tools.pop() else { return };
             let result = ToolOutcome { result: McpToolCallResult::default(), is_error: !ok };
             let outcome = if ok { Ok(result) } else { Err("died".into()) };
             thread.handle(Event::ToolDone { item, outcome });
+        }
+        Step::ClientTool => {
+            thread.says(Says::ClientToolCall { namespace: None, tool: "t".into(), arguments: json!({}) });
+        }
+        Step::Approval(which) => {
+            let item = thread.tools.get(usize::from(which)).cloned();
+            let is_new = |item: &String| !thread.unapproved.values().any(|asked| asked == item);
+            if let Some(item) = item.filter(is_new) {
+                thread.ask_approval(&item);
+            }
+        }
+        Step::Elicit(of_turn) => {
+            thread.elicit(if of_turn { "s" } else { "other" });
+        }
+        Step::Answer(which, kind) => {
+            let Some(question) = thread.asked.keys().nth(usize::from(which)).copied() else { return };
+            let answer = match kind {
+                Kind::Accept => says(McpServerElicitationAction::Accept),
+                Kind::Decline => says(McpServerElicitationAction::Decline),
+                Kind::Tool => {
+                    Answer::Tool(DynamicToolCallResponse { content_items: Vec::new(), success: true })
+                }
+                Kind::Unable => Answer::Unable("no".into()),
+            };
+            thread.answer(question, answer.clone());
+            // The second answer, of another client, changes nothing.
+            let before = thread.transcript.len();
+            thread.answer(question, answer);
+            assert_eq!(thread.transcript.len(), before, "K8: a second answer counts");
+        }
+        Step::Withdraw(which) => {
+            let Some(question) = thread.askers.iter().nth(usize::from(which)).copied() else { return };
+            thread.handle(Event::Withdrawn { question });
         }
         Step::Stale => {
             thread.handle(Event::Model { call: 0, says: Says::Completed });

@@ -28,6 +28,11 @@ impl Output {
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "result": result }));
     }
 
+    /// Asks the client.
+    pub(crate) fn request(&self, id: &str, method: &str, params: Value) {
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+    }
+
     /// Refuses request `id`.
     pub(crate) fn error(&self, id: &Value, code: i32, message: &str) {
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } }));

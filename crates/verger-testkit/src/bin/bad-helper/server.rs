@@ -62,7 +62,7 @@ impl Server {
     }
 
     fn handle(&mut self, message: &Value) {
-        let Some(method) = message["method"].as_str() else { return };
+        let Some(method) = message["method"].as_str() else { return self.answered(message) };
         let Some(id) = message.get("id") else {
             if method == "notifications/cancelled" {
                 self.slow.cancel(&message["params"]["requestId"], &self.log);
@@ -133,6 +133,7 @@ impl Server {
         }
         let (name, arguments) = (params["name"].as_str().unwrap_or_default(), &params["arguments"]);
         match name {
+            "ask" => self.ask(id, arguments["url"] == true),
             "slow" => self.slow.start(id, arguments["seconds"].as_f64().unwrap_or(1.0), &self.out, &self.log),
             "exit" => {
                 self.exit(arguments["code"].as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(0))
@@ -142,6 +143,27 @@ impl Server {
                 None => self.out.error(id, -32602, &format!("no tool {name:?}")),
             },
         }
+    }
+
+    /// Asks the client, under an id made of that of the call.
+    fn ask(&self, call: &Value, by_url: bool) {
+        let params = if by_url {
+            json!({ "mode": "url", "message": "go there", "url": "https://example.test/", "elicitationId": "e-1" })
+        } else {
+            let name = json!({ "type": "string", "title": "Your name" });
+            let schema = json!({ "type": "object", "properties": { "name": name }, "required": ["name"] });
+            json!({ "message": "who are you?", "requestedSchema": schema })
+        };
+        self.out.request(&json!({ "of": call }).to_string(), "elicitation/create", params);
+    }
+
+    /// The client answered: so does the call that waits for it, with all that the client said.
+    fn answered(&self, message: &Value) {
+        let call: Option<Value> = message["id"].as_str().and_then(|id| serde_json::from_str(id).ok());
+        let Some(call) = call.filter(|call| call["of"].is_number()) else { return };
+        let answer = message.get("result").or(message.get("error")).cloned().unwrap_or_default();
+        self.log.event("answer", answer.clone());
+        self.out.result(&call["of"], tools::text(&answer.to_string()));
     }
 
     fn exit(&self, code: i32) -> ! {

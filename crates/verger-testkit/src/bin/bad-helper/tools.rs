@@ -14,11 +14,13 @@ pub(crate) fn list() -> Value {
             "name": name,
             "description": description,
             "inputSchema": { "type": "object", "properties": properties },
-            "annotations": { "readOnlyHint": !matches!(name, "exit" | "alloc"), "destructiveHint": name == "exit" },
+            "annotations": { "readOnlyHint": !matches!(name, "exit" | "alloc" | "write"), "destructiveHint": name == "exit" },
         })
     };
     json!({ "tools": [
         tool("echo", "Answers with the text it was given.", json!({ "text": { "type": "string" } })),
+        tool("write", "As echo, and says that it changes something.", json!({ "text": { "type": "string" } })),
+        tool("ask", "Asks the user, and answers with the answer.", json!({ "url": { "type": "boolean" } })),
         tool("pid", "The server's process id.", json!({})),
         tool("slow", "Answers after so many seconds; other calls go on.", json!({ "seconds": { "type": "number" } })),
         tool("exit", "Ends the server without an answer.", json!({ "code": { "type": "integer" } })),
@@ -32,7 +34,7 @@ pub(crate) fn list() -> Value {
 /// The text answer of a quick tool; nothing when there is no such tool.
 pub(crate) fn call(name: &str, arguments: &Value) -> Option<String> {
     Some(match name {
-        "echo" => arguments["text"].as_str().unwrap_or("ok").to_owned(),
+        "echo" | "write" => arguments["text"].as_str().unwrap_or("ok").to_owned(),
         "pid" => std::process::id().to_string(),
         "env" => {
             json!(env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect::<Vec<_>>())

@@ -15,6 +15,7 @@ fn approval() -> Exchange {
         codex_approval_kind: "mcp_tool_call".into(),
         persist: vec!["session".into(), "always".into()],
         tool_name: "git_commit".into(),
+        tool_title: None,
         tool_annotations: Some(json!({ "readOnlyHint": false })),
         tool_description: Some("Records what is staged.".into()),
         tool_params: json!({ "message": "Oil the mill" }),
