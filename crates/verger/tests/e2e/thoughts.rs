@@ -55,6 +55,27 @@ async fn a_thought_is_told_kept_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_provider_is_not_given_what_it_cannot_read() {
+    let stage = Stage::new(|home| {
+        let other = format!("[model_providers.other]\nbase_url = {}\n", json!(home.model().base_url()));
+        home.config().table(&other)
+    });
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    turn(&client, &thread, "THINK first this").await;
+    for (provider, thoughts) in [("other", 0), ("mock", 1)] {
+        client.call("thread/unsubscribe", json!({ "threadId": thread })).await;
+        client.call("thread/resume", json!({ "threadId": thread, "modelProvider": provider })).await;
+        turn(&client, &thread, "and now?").await;
+        let asked = stage.home.model().requests().last().expect("it was asked").body["input"].clone();
+        let asked = asked.as_array().expect("a list").iter();
+        assert_eq!(asked.filter(|item| item["type"] == "reasoning").count(), thoughts, "{provider}");
+    }
+    client.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn raw_events_reach_who_asked_for_them() {
     let stage = Stage::lazy(&["polite"]);
     let (client, other) = (stage.client("client").await, stage.client("other").await);
