@@ -336,7 +336,6 @@ fn what_codex_would_do_and_verger_does_not_is_said() {
     assert_eq!(
         keys,
         [
-            "config.toml:8 mcp_servers.x.default_tools_approval_mode",
             "config.toml:7 mcp_servers.x.http_headers",
             "config.toml:6 mcp_servers.x.required",
             "config.toml:13 model_providers.x.auth",
