@@ -126,7 +126,6 @@ impl Long {
             limit: Some(25),
             sort_direction: Some(direction),
             turn_id: turn,
-            ..Default::default()
         };
         match self.page(PageQuery::items(self.thread, params).unwrap()).await {
             Page::Items(page) => page,

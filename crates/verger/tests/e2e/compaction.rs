@@ -78,10 +78,8 @@ async fn the_model_is_told_the_summary_and_clients_the_whole() {
     let told = heard(&stage);
     assert_eq!((told.len(), told[1].as_str()), (2, "four"), "{told:?}");
     assert!(told[0].starts_with("Summary of this conversation") && told[0].ends_with("\n\nok"), "{told:?}");
-    let all = [
-        ["userMessage", "agentMessage"].repeat(3),
-        vec!["contextCompaction", "userMessage", "agentMessage"],
-    ];
+    let all =
+        [["userMessage", "agentMessage"].repeat(3), vec!["contextCompaction", "userMessage", "agentMessage"]];
     assert_eq!(items(&client, &thread).await, all.concat());
     drop(client);
     stage.restart();
