@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use verger_core::thread::{Conversation, OUTCOME_UNKNOWN, Said, Seal};
-use verger_model::{InputItem, Part, Reasoning, offered_name};
+use verger_model::{InputItem, Part, Reasoning, client_name, offered_name};
 use verger_wire::types::{ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, UserInput};
 
-use super::{compaction, images, injecting};
+use super::{client_tools, compaction, images, injecting};
 
 /// The conversation in the model's terms, oldest first. A turn that was cut off is part of it: what was said was said.
 ///
@@ -68,11 +68,17 @@ pub(super) fn items(item: &ThreadItem) -> Vec<InputItem> {
                 InputItem::ToolOutput { call_id, output: output(call) },
             ]
         }
+        ThreadItem::DynamicToolCall(call) => {
+            let (call_id, name) = (call.id.clone(), client_name(call.namespace.as_deref(), &call.tool));
+            let arguments = call.arguments.to_string();
+            let namespace = None;
+            vec![
+                InputItem::ToolCall { call_id: call_id.clone(), namespace, name, arguments },
+                InputItem::ToolOutput { call_id, output: client_tools::output(call) },
+            ]
+        }
         // A summary is told where it stands, not where it was made.
-        ThreadItem::Reasoning(_)
-        | ThreadItem::Plan(_)
-        | ThreadItem::DynamicToolCall(_)
-        | ThreadItem::ContextCompaction(_) => Vec::new(),
+        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) | ThreadItem::ContextCompaction(_) => Vec::new(),
     }
 }
 

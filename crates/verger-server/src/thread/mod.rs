@@ -7,6 +7,7 @@
 mod approval;
 mod asking;
 mod attach;
+mod client_tools;
 mod compaction;
 mod context;
 mod cursor;
@@ -30,6 +31,7 @@ mod turns;
 mod walk;
 
 pub(crate) use asking::{Answered, Asking};
+pub(crate) use client_tools::{ClientTool, registered};
 pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};

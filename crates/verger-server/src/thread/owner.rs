@@ -15,6 +15,7 @@ use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
 use super::asking::Asked;
+use super::client_tools::ClientTool;
 use super::forking::{Forking, Seed, failed, unclaimed};
 use super::log::Log;
 use super::manner::Manner;
@@ -115,6 +116,7 @@ impl Owner {
         };
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
+        caller.client_tools = meta.settings.client_tools.iter().map(ClientTool::spec).collect();
         let mut owner = Self {
             caller,
             machine: Thread::new(thread),
