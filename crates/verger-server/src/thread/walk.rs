@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use verger_core::ids::{Seq, ThreadId};
 use verger_core::thread::{Conversation, KeptTurn, Live, Record, kept_turns};
-use verger_store::{Direction, Store, StoreError, StoredRecord};
+use verger_store::{Direction, LANDMARKS, Store, StoreError, StoredRecord};
 use verger_wire::types::Turn;
 
 /// A page of records when a log is read.
@@ -15,6 +15,10 @@ const PAGE_BYTES: usize = 8 << 20;
 
 /// Turns that are read at once on the way from the newest to older ones, at most.
 const TURNS_AT_ONCE: usize = 16;
+
+/// What is looked for in a log of any length has to be a landmark.
+const _: () = assert!(Record::REVERTED >= LANDMARKS && Record::COMPACTED >= LANDMARKS);
+const _: () = assert!(Record::TOKENS_SPENT >= LANDMARKS && Record::REQUEST_TAKEN >= LANDMARKS);
 
 /// A stored log as it was when it ended at `head`.
 #[derive(Clone, Debug)]
