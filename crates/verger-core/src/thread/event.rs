@@ -118,6 +118,8 @@ pub enum Says {
         tool: String,
         /// With what.
         arguments: Value,
+        /// Whether the tool says of itself that it changes nothing.
+        read_only: Option<bool>,
     },
     /// It wants a tool called that a client provides.
     ClientToolCall {

@@ -49,7 +49,7 @@ pub(super) struct OpenTool {
 #[derive(Debug)]
 enum Wanted {
     /// Of a helper's tool.
-    Helper { server: String, tool: String, arguments: Value },
+    Helper { server: String, tool: String, arguments: Value, read_only: Option<bool> },
     /// Of a client's.
     Client { namespace: Option<String>, tool: String, arguments: Value },
 }
@@ -134,20 +134,22 @@ impl ActiveTurn {
     fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
         let (id, status) = (self.next_id(), McpToolCallStatus::InProgress);
         let item = match wanted {
-            Wanted::Helper { server, tool, arguments } => ThreadItem::McpToolCall(McpToolCallItem {
-                id,
-                server: server.clone(),
-                tool: tool.clone(),
-                status,
-                arguments: arguments.clone(),
-                app_context: None,
-                mcp_app_ui: None,
-                plugin_id: None,
-                read_only_hint: None,
-                result: None,
-                error: None,
-                duration_ms: None,
-            }),
+            Wanted::Helper { server, tool, arguments, read_only } => {
+                ThreadItem::McpToolCall(McpToolCallItem {
+                    id,
+                    server: server.clone(),
+                    tool: tool.clone(),
+                    status,
+                    arguments: arguments.clone(),
+                    app_context: None,
+                    mcp_app_ui: None,
+                    plugin_id: None,
+                    read_only_hint: *read_only,
+                    result: None,
+                    error: None,
+                    duration_ms: None,
+                })
+            }
             Wanted::Client { namespace, tool, arguments } => {
                 ThreadItem::DynamicToolCall(DynamicToolCallItem {
                     id,
@@ -278,8 +280,8 @@ impl Thread {
             }
             Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
             Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
-            Says::ToolCall { server, tool, arguments } => {
-                active.wanted.push(Wanted::Helper { server, tool, arguments });
+            Says::ToolCall { server, tool, arguments, read_only } => {
+                active.wanted.push(Wanted::Helper { server, tool, arguments, read_only });
             }
             Says::ClientToolCall { namespace, tool, arguments } => {
                 active.wanted.push(Wanted::Client { namespace, tool, arguments });
@@ -327,7 +329,7 @@ impl Thread {
             let item = started.id().to_owned();
             self.tell_started(at, started);
             self.push(match wanted {
-                Wanted::Helper { server, tool, arguments } => {
+                Wanted::Helper { server, tool, arguments, .. } => {
                     Effect::CallTool { item, server, tool, arguments }
                 }
                 Wanted::Client { .. } => Effect::CallClientTool { item },

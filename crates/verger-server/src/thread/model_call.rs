@@ -53,7 +53,7 @@ pub(super) fn call(asking: Asking) -> Saying {
             output_schema: schema,
         };
         let said = caller.shared.models.stream(&provider, request);
-        said.map(move |event| says(event, &provider.id, &tools, window))
+        said.map(move |event| says(event, &caller, &provider.id, &tools, window))
     };
     Box::pin(begin.flatten_stream())
 }
@@ -66,6 +66,7 @@ pub(super) fn failed(message: String) -> Saying {
 
 fn says(
     event: Result<ModelEvent, ModelError>,
+    caller: &Caller,
     provider: &str,
     tools: &[ToolSpec],
     window: Option<i64>,
@@ -93,7 +94,8 @@ fn says(
             let (server, tool) = resolve(tools, namespace.as_deref(), &name).unwrap_or(("", &name));
             // What is no JSON is passed on as it is: the tool refuses it by name, and the model can mend it.
             let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
-            Says::ToolCall { server: server.to_owned(), tool: tool.to_owned(), arguments }
+            let read_only = caller.read_only(server, tool);
+            Says::ToolCall { server: server.to_owned(), tool: tool.to_owned(), arguments, read_only }
         }
         Ok(ModelEvent::Usage(usage)) => Says::Spent { used: breakdown(usage), window },
         Ok(ModelEvent::Retrying { message, status, .. }) => {

@@ -140,6 +140,13 @@ impl Caller {
         outcome(result.map_err(|failure| failure.to_string())?)
     }
 
+    /// Whether a tool says of itself that it changes nothing, as far as that is known without starting its server.
+    pub(super) fn read_only(&self, server: &str, tool: &str) -> Option<bool> {
+        let (name, definition) = self.definition(server).ok()?;
+        let tools = self.shared.catalog.get(&name, &definition)?;
+        tools.iter().find(|known| known.name == tool)?.hints.read_only
+    }
+
     /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that
     /// cannot be started has no tools, which its `mcpServer/startupStatus/updated` has told.
     pub(super) async fn offered(&self) -> Vec<ToolSpec> {

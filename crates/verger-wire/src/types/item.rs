@@ -93,7 +93,7 @@ pub struct ReasoningItem {
     pub content: Vec<String>,
 }
 
-/// A plan that the model proposed.
+/// A plan that the model proposed. Verger makes none: it gives models no tool for plans, and has no mode in which they write one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[schemars(inline)]
 pub struct PlanItem {

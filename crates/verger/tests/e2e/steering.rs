@@ -83,6 +83,9 @@ async fn during_a_tool_call_it_waits_for_the_result() {
     assert_eq!((&call["type"], &output["type"]), (&json!("function_call"), &json!("function_call_output")));
     assert_eq!(said["content"][0]["text"], "and then rest", "{asked}");
     let call = &items(&client, &thread).await[1];
+    assert_eq!(call["readOnlyHint"], true, "what the tool says of itself: {call}");
+    let started = client.note(from, "item/started", |params| params["item"]["id"] == call["id"]).await;
+    assert_eq!(started["item"]["readOnlyHint"], true, "from the beginning");
     assert_eq!((&call["type"], &call["status"]), (&json!("mcpToolCall"), &json!("completed")), "{call}");
     client.close().await;
     stage.finish();

@@ -40,13 +40,13 @@ async fn a_thought_is_told_kept_and_given_back() {
         "type": "reasoning", "id": "rs", "encrypted_content": "sealed: first this",
         "summary": [{ "type": "summary_text", "text": "first this" }],
     });
-    assert_eq!(given_back(&stage), [sealed.clone()]);
+    assert_eq!(given_back(&stage), std::slice::from_ref(&sealed));
     assert!(!format!("{:?}", client.since(0)).contains("sealed"), "the seal is for the provider alone");
     drop(client);
     stage.restart();
     let client = stage.client("after").await;
     let resumed = resume(&client, &thread).await;
-    assert_eq!(resumed["thread"]["turns"][0]["items"][1], ends_item(&ends[0]));
+    assert_eq!(resumed["thread"]["turns"][0]["items"][1], ends[0]["item"]);
     turn(&client, &thread, "and now?").await;
     assert_eq!(given_back(&stage), [sealed]);
     assert!(!format!("{:?}", client.since(0)).contains("sealed"));
@@ -54,8 +54,25 @@ async fn a_thought_is_told_kept_and_given_back() {
     stage.finish();
 }
 
-fn ends_item(note: &Value) -> Value {
-    note["item"].clone()
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_provider_is_not_given_what_it_cannot_read() {
+    let stage = Stage::new(|home| {
+        let other = format!("[model_providers.other]\nbase_url = {}\n", json!(home.model().base_url()));
+        home.config().table(&other)
+    });
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    turn(&client, &thread, "THINK first this").await;
+    for (provider, thoughts) in [("other", 0), ("mock", 1)] {
+        client.call("thread/unsubscribe", json!({ "threadId": thread })).await;
+        client.call("thread/resume", json!({ "threadId": thread, "modelProvider": provider })).await;
+        turn(&client, &thread, "and now?").await;
+        let asked = stage.home.model().requests().last().expect("it was asked").body["input"].clone();
+        let asked = asked.as_array().expect("a list").iter();
+        assert_eq!(asked.filter(|item| item["type"] == "reasoning").count(), thoughts, "{provider}");
+    }
+    client.close().await;
+    stage.finish();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

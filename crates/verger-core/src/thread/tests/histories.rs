@@ -100,7 +100,8 @@ fn take(thread: &mut Executor, step: Step) {
             thread.says(Says::ThoughtDone { output: output(n), thought });
         }
         Step::Tool => {
-            thread.says(Says::ToolCall { server: "s".into(), tool: "t".into(), arguments: json!({}) });
+            let (server, tool, arguments) = ("s".into(), "t".into(), json!({}));
+            thread.says(Says::ToolCall { server, tool, arguments, read_only: None });
         }
         Step::Spent => thread.says(spent()),
         Step::Completed => {

@@ -14,7 +14,7 @@ pub(super) fn text(thread: &mut Executor, words: &[&str]) {
 }
 
 pub(super) fn tool(name: &str) -> Says {
-    Says::ToolCall { server: "time".into(), tool: name.into(), arguments: json!({}) }
+    Says::ToolCall { server: "time".into(), tool: name.into(), arguments: json!({}), read_only: Some(true) }
 }
 
 pub(super) fn story(thread: &mut Executor, expected: &[&str]) {
