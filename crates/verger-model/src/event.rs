@@ -81,8 +81,19 @@ pub struct Reasoning {
     pub summary: Vec<String>,
     /// The thoughts themselves, from providers that show them.
     pub content: Vec<String>,
-    /// The thoughts, sealed for everyone but the provider. Without it the item cannot be given back.
+    /// The thoughts, sealed for everyone but the provider. Without it the item cannot be given back. In Chat Completions
+    /// thoughts are open: there it is the name of the field of a message that `content` came in, and goes back in.
     pub encrypted_content: Option<String>,
+}
+
+impl Reasoning {
+    /// The one such field whose senders want it back, or take it: DeepSeek refuses an answer with calls without it.
+    pub(crate) const OPEN: &str = "reasoning_content";
+
+    /// Whether the thoughts are to be given back as they are.
+    pub(crate) fn is_open(&self) -> bool {
+        self.encrypted_content.as_deref() == Some(Self::OPEN)
+    }
 }
 
 /// A part of a thought, from 0.

@@ -34,6 +34,31 @@ pub(in crate::wires) async fn two_tool_calls_at_once(wire: &Wire<'_>) {
     act.end().await;
 }
 
+pub(in crate::wires) async fn a_thought_that_led_to_calls(wire: &Wire<'_>) {
+    let act = Act::with_helper(wire).await;
+    let two = "mcp__helper echo {\"text\": \"ding\"}\nmcp__helper echo {\"text\": \"dong\"}";
+    act.turn(&format!("THINK I need both\n{two}")).await.answers("done");
+    act.turn("THINK I need nothing").await.answers("ok");
+    if act.is_chat() {
+        // Some providers refuse calls without the thought that led to them, for the rest of the conversation.
+        let messages = act.asked().body["messages"].clone();
+        let roles: Vec<_> =
+            messages.as_array().expect("messages").iter().map(|message| &message["role"]).collect();
+        assert_eq!(roles, ["user", "assistant", "tool", "tool", "assistant", "user"]);
+        assert_eq!(messages[1]["reasoning_content"], "I need both");
+        assert_eq!(messages[1]["tool_calls"].as_array().map(Vec::len), Some(2), "{messages}");
+        assert_eq!((&messages[2]["content"], &messages[3]["content"]), (&json!("ding"), &json!("dong")));
+    } else {
+        let input = act.asked().body["input"].clone();
+        let kinds: Vec<_> =
+            input.as_array().expect("input").iter().map(|item| &item["type"]).take(6).collect();
+        let pair = ["function_call", "function_call_output"];
+        assert_eq!(kinds, [&["message", "reasoning"][..], &pair, &pair].concat());
+        assert_eq!(input[1]["encrypted_content"], "sealed: I need both");
+    }
+    act.end().await;
+}
+
 pub(in crate::wires) async fn arguments_in_pieces(wire: &Wire<'_>) {
     let act = Act::with_helper(wire).await;
     let told = act.turn("CALLS\nmcp__helper echo {\"text\": \"a text of \\\"some\\\" é length\"}").await;
