@@ -67,6 +67,8 @@ pub enum ModelEvent {
         status: Option<u16>,
         /// How many attempts have failed: 1 at first.
         attempt: u32,
+        /// How many may fail at most, if the rest fail as this one did.
+        of: u32,
         /// How long until the next one.
         delay: Duration,
     },

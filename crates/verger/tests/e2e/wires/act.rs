@@ -207,14 +207,17 @@ impl Told {
         error["message"].as_str().expect("an error says something")
     }
 
-    /// Requires one announcement of another attempt.
+    /// Requires one announcement of another attempt, with its cause.
     #[track_caller]
-    pub(in crate::wires) fn retried_after(&self, status: &Value) {
+    pub(in crate::wires) fn retried_after(&self, status: &Value, cause: &str) {
         let again: Vec<_> =
             self.notes("error").into_iter().filter(|note| note["willRetry"] == true).collect();
         assert_eq!(again.len(), 1, "{again:?}");
         let info = json!({ "responseStreamDisconnected": { "httpStatusCode": status } });
-        assert_eq!(again[0]["error"]["codexErrorInfo"], info);
+        let error = &again[0]["error"];
+        assert_eq!((&error["message"], &error["codexErrorInfo"]), (&json!("Reconnecting... 1/1"), &info));
+        let details = error["additionalDetails"].as_str().expect("what went wrong");
+        assert!(details.contains(cause), "{details}");
     }
 
     /// Where a notification that fits stands among all.

@@ -24,9 +24,11 @@ pub(in crate::wires) async fn a_key_from_a_file(wire: &Wire<'_>) {
 pub(in crate::wires) async fn a_key_that_is_wrong_is_told_nowhere(wire: &Wire<'_>) {
     let act = Act::with_key_file(wire, KEY).await;
     let told = act.turn("FAIL status=401 repeat=authorization").await;
-    let message = told.fails(&json!("unauthorized"));
+    let message = told.fails(&json!({ "httpConnectionFailed": { "httpStatusCode": 401 } }));
     assert!(message.ends_with("no user has Bearer [key]"), "{message}");
-    act.turn("FAIL status=429 retry_after=1 repeat=authorization").await.fails(&json!("rateLimitExceeded"));
+    act.turn("FAIL status=429 retry_after=1 repeat=authorization")
+        .await
+        .fails(&json!({ "responseTooManyFailedAttempts": { "httpStatusCode": 429 } }));
     let shown = act.client.call("config/read", json!({})).await;
     assert!(!shown.to_string().contains(KEY));
     assert!(!act.client.since(0).iter().any(|message| message.to_string().contains(KEY)), "not on the wire");
