@@ -202,6 +202,11 @@ impl RpcError {
         Self::refused(format!("cannot delete thread {thread}: forked history still references it"))
     }
 
+    /// A tool that a client wants to provide, and no model could call: the name is in the reason.
+    pub fn unusable_tool(reason: impl Into<String>) -> Self {
+        Self::refused(reason)
+    }
+
     /// Another live server process of this home owns the thread.
     #[must_use]
     pub fn active_writer(thread: impl Display, pid: u32) -> Self {
@@ -239,6 +244,20 @@ impl RpcError {
     #[must_use]
     pub fn turn_not_found(turn: impl Display) -> Self {
         Self::refused(format!("turn not found: {turn}"))
+    }
+
+    /// `thread/revert` while a turn runs.
+    #[must_use]
+    pub fn revert_during_turn(thread: impl Display, turn: impl Display) -> Self {
+        Self::refused(format!(
+            "cannot revert thread {thread} while turn {turn} is in progress; interrupt it first"
+        ))
+    }
+
+    /// `thread/compact/start` while a turn runs.
+    #[must_use]
+    pub fn compact_during_turn(thread: impl Display, turn: impl Display) -> Self {
+        Self::refused(format!("cannot compact thread {thread} while turn {turn} is in progress"))
     }
 
     /// `thread/fork` at a turn that has not ended.

@@ -7,11 +7,16 @@
 mod approval;
 mod asking;
 mod attach;
+mod client_tools;
+mod compaction;
 mod context;
 mod cursor;
 mod forking;
 mod images;
+mod injecting;
 mod log;
+#[cfg(test)]
+mod long_tests;
 mod manner;
 mod message;
 mod model_call;
@@ -20,14 +25,16 @@ mod owner;
 mod pages;
 mod raw;
 mod recall;
+mod reverting;
 mod tools;
 mod turns;
 mod walk;
 
 pub(crate) use asking::{Answered, Asking};
+pub(crate) use client_tools::{ClientTool, registered};
 pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};
 pub(crate) use pages::{PageQuery, Picture, TurnsQuery};
 pub(crate) use tools::{Caller, read_resource};
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Walk, WalkError};

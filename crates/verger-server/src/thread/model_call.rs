@@ -8,7 +8,7 @@ use serde_json::Value;
 use verger_core::thread::{Says, Seal, Thought, ThoughtPart};
 use verger_model::{
     InputItem, ModelError, ModelEvent, ModelRequest, ProviderConfig, Reasoning, ReasoningPart, ToolSpec,
-    Usage, WireApi, resolve,
+    Usage, WireApi, resolve, resolve_client,
 };
 use verger_wire::types::{CodexErrorInfo, ReasoningSummary, TokenUsageBreakdown, TurnError};
 
@@ -26,6 +26,8 @@ pub(super) struct Asking {
     pub(super) model: String,
     pub(super) instructions: String,
     pub(super) input: Vec<InputItem>,
+    /// Whether it may call the thread's tools.
+    pub(super) with_tools: bool,
     /// How hard it is to think.
     pub(super) effort: Option<String>,
     /// How much of that it is to tell.
@@ -39,9 +41,20 @@ pub(super) struct Asking {
 /// Calls the provider. Nothing happens before the first poll.
 pub(super) fn call(asking: Asking) -> Saying {
     let begin = async move {
-        let Asking { caller, provider, model, instructions, input, effort, summary, schema, window } = asking;
-        let offline = provider.wire_api == WireApi::Offline;
-        let tools = if offline { Vec::new() } else { caller.offered().await };
+        let Asking {
+            caller,
+            provider,
+            model,
+            instructions,
+            input,
+            with_tools,
+            effort,
+            summary,
+            schema,
+            window,
+        } = asking;
+        let offered = with_tools && provider.wire_api != WireApi::Offline;
+        let tools = if offered { caller.offered().await } else { Vec::new() };
         let input = images::load(input, caller.folder.clone()).await;
         let request = ModelRequest {
             model,
@@ -91,6 +104,11 @@ fn says(
             }
         }
         Ok(ModelEvent::ToolCall { call_id: _, namespace, name, arguments }) => {
+            if let Some((family, tool)) = resolve_client(tools, namespace.as_deref(), &name) {
+                let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
+                let (namespace, tool) = (family.map(str::to_owned), tool.to_owned());
+                return Says::ClientToolCall { namespace, tool, arguments };
+            }
             let (server, tool) = resolve(tools, namespace.as_deref(), &name).unwrap_or(("", &name));
             // What is no JSON is passed on as it is: the tool refuses it by name, and the model can mend it.
             let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
