@@ -17,6 +17,9 @@ pub(crate) enum Error {
     /// A program ran and said no.
     #[error("'{command}' failed: {status}")]
     Failed { command: String, status: ExitStatus },
+    /// A server that others wrote did not come up.
+    #[error("'{command}' did not say '{ready}' in time; what it said is above")]
+    NotReady { command: String, ready: String },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     File { path: PathBuf, source: std::io::Error },

@@ -9,6 +9,9 @@ pub(crate) const PEER_FOLDER: &str = "npm-peer";
 /// Below `target`: clients from PyPI.
 pub(crate) const PYTHON_CLIENTS: &str = "python-clients";
 
+/// Below `target`: the Python environment of the gateway.
+pub(crate) const GATEWAY: &str = "gateway";
+
 /// The project's folders. Everything that is fetched or built goes below `target`, nothing into a home.
 #[derive(Clone, Debug)]
 pub(crate) struct House {
@@ -54,6 +57,11 @@ impl House {
     /// Clients of the protocol from PyPI, for PYTHONPATH.
     pub(crate) fn python_clients(&self) -> PathBuf {
         self.target.join(PYTHON_CLIENTS)
+    }
+
+    /// The interpreter of the gateway's environment.
+    pub(crate) fn gateway_python(&self) -> PathBuf {
+        self.target.join(GATEWAY).join("bin/python")
     }
 
     /// The peer's program.

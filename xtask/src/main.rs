@@ -11,6 +11,7 @@ mod docs;
 mod error;
 mod fuzz;
 mod fuzz_log;
+mod gateway;
 mod house;
 mod leaks;
 mod leaks_page;

@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::house::House;
@@ -70,6 +73,47 @@ pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<
     }
     let status = child.wait().map_err(cannot_start(command))?;
     judge(shown, status)
+}
+
+/// Runs `work` beside a server that ends when its standard input does, from when a line of its stderr holds `ready`. What it
+/// said is shown if something fails.
+pub(crate) fn beside<T>(
+    command: &mut Command,
+    ready: &str,
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let shown = show(command);
+    println!("$ {shown} &");
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = piped.spawn().map_err(cannot_start(command))?;
+    let stderr = server.stderr.take().expect("it was asked to be a pipe");
+    let (tell, told) = mpsc::channel();
+    let wanted = ready.to_owned();
+    let reader = thread::spawn(move || {
+        let mut said = String::new();
+        // An unreadable output ends like a closed one: the channel tells.
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if line.contains(&wanted) {
+                // Nobody hears it only where the time was up.
+                let _heard = tell.send(()).is_ok();
+            }
+            said += &line;
+            said.push('\n');
+        }
+        said
+    });
+    let done = match told.recv_timeout(limit) {
+        Ok(()) => work(),
+        Err(_) => Err(Error::NotReady { command: shown, ready: ready.to_owned() }),
+    };
+    drop(server.stdin.take());
+    server.wait().map_err(cannot_start(command))?;
+    let said = reader.join().expect("the reader does not panic");
+    if done.is_err() {
+        eprint!("{said}");
+    }
+    done
 }
 
 /// Whether this program starts at all and answers `--version`.

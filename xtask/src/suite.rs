@@ -3,17 +3,18 @@
 use crate::error::Error;
 use crate::house::House;
 use crate::report::{Outcome, Report};
-use crate::{acceptance, checks, clients, fuzz, peer, real_servers, rust_tests, tools};
+use crate::{acceptance, checks, clients, fuzz, gateway, peer, real_servers, rust_tests, tools};
 
 type Work = fn(&House) -> Result<Outcome, Error>;
 
 /// Name and work of each step, in the order in which they run. What helpers write to stdout is fuzzed by `soak` alone, until
 /// an hour of that has gone by without a false alarm.
-const STEPS: [(&str, Work); 26] = [
+const STEPS: [(&str, Work); 28] = [
     ("fmt", |house| checks::fmt(house).map(|()| Outcome::passed())),
     ("get-nextest", tools::nextest),
     ("get-python", tools::python),
     ("get-clients", tools::clients),
+    ("get-gateway", tools::gateway),
     ("get-npm", tools::npm),
     ("get-peer", tools::peer),
     ("clippy", checks::clippy),
@@ -22,6 +23,7 @@ const STEPS: [(&str, Work); 26] = [
     ("tests", rust_tests::tests),
     ("doctests", rust_tests::doctests),
     ("real-servers", real_servers::tests),
+    ("gateway", gateway::tests),
     ("pypi-clients", clients::tests),
     ("peer-schema", peer::schema),
     ("peer-replay", peer::replay),

@@ -2,10 +2,10 @@
 //!
 //! A registry out of reach is no failure: the step is skipped by name, and so is what would have used it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::house::{House, PEER_FOLDER, PYTHON_CLIENTS, read_if_there};
+use crate::house::{GATEWAY, House, PEER_FOLDER, PYTHON_CLIENTS, read_if_there};
 use crate::report::Outcome;
 use crate::run::{cargo, is_there, program, run};
 
@@ -17,6 +17,7 @@ pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@202
 const PEER: &str = "@openai/codex@0.169.0";
 const REQUIREMENTS: &str = "xtask/python-requirements.txt";
 const CLIENTS: &str = "xtask/python-clients.txt";
+const GATEWAY_LIST: &str = "xtask/python-gateway.txt";
 /// What was fetched into a folder, in words that change with what is wanted.
 const NOTE: &str = "fetched.txt";
 
@@ -52,7 +53,7 @@ pub(crate) fn python(house: &House) -> Result<Outcome, Error> {
     }
     let made = house.fresh("venv").and_then(|venv| {
         run(program(house, "python3").args(["-m", "venv"]).arg(&venv))?;
-        run(pip_install(house).args(["--requirement", REQUIREMENTS]))?;
+        run(pip_install(house, house.python()).args(["--requirement", REQUIREMENTS]))?;
         note(&venv, &wanted(house, REQUIREMENTS)?)
     });
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
@@ -73,8 +74,10 @@ pub(crate) fn clients(house: &House) -> Result<Outcome, Error> {
     }
     house.fresh(PYTHON_CLIENTS)?;
     let folder = house.python_clients();
-    let made = run(pip_install(house).args(["--no-deps", "--requirement", CLIENTS, "--target"]).arg(&folder))
-        .and_then(|()| note(&folder, &wanted(house, CLIENTS)?));
+    let made = run(pip_install(house, house.python())
+        .args(["--no-deps", "--requirement", CLIENTS, "--target"])
+        .arg(&folder))
+    .and_then(|()| note(&folder, &wanted(house, CLIENTS)?));
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
 }
 
@@ -83,8 +86,29 @@ pub(crate) fn has_clients(house: &House) -> Result<bool, Error> {
     is_noted(&house.python_clients(), &wanted(house, CLIENTS)?)
 }
 
-fn pip_install(house: &House) -> std::process::Command {
-    let mut pip = program(house, house.python());
+/// A gateway to models, in an environment of its own: its pins are not those of the rest. About 280 MB.
+pub(crate) fn gateway(house: &House) -> Result<Outcome, Error> {
+    if has_gateway(house)? {
+        return Ok(Outcome::passed());
+    }
+    if !is_there(house, "python3") {
+        return Ok(Outcome::Skipped("no python3 on PATH".into()));
+    }
+    let made = house.fresh(GATEWAY).and_then(|folder| {
+        run(program(house, "python3").args(["-m", "venv"]).arg(&folder))?;
+        run(pip_install(house, house.gateway_python()).args(["--no-deps", "--requirement", GATEWAY_LIST]))?;
+        note(&folder, &wanted(house, GATEWAY_LIST)?)
+    });
+    Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
+}
+
+/// Whether it is there, in the versions asked for today.
+pub(crate) fn has_gateway(house: &House) -> Result<bool, Error> {
+    is_noted(&house.target.join(GATEWAY), &wanted(house, GATEWAY_LIST)?)
+}
+
+fn pip_install(house: &House, python: PathBuf) -> std::process::Command {
+    let mut pip = program(house, python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     pip.env("PIP_CACHE_DIR", house.target.join("pip-cache"));
     pip

@@ -48,6 +48,10 @@ pub(crate) fn told(status: Option<u16>, code: Option<&str>, message: &str) -> Mo
     if may_be_long && is_too_long(&message) {
         return ModelErrorKind::ContextLength;
     }
+    // Gateways keep the sentence and lose the word.
+    if message.contains("exceeded your current quota") {
+        return ModelErrorKind::UsageLimit;
+    }
     match status {
         Some(400 | 405 | 406 | 413..=417 | 422) => ModelErrorKind::BadRequest,
         Some(401 | 403) => ModelErrorKind::Unauthorized,
@@ -175,6 +179,12 @@ mod tests {
         check(500, Some("exceed_context_size_error"), "no", ModelErrorKind::ContextLength);
         check(429, Some("insufficient_quota"), "no", ModelErrorKind::UsageLimit);
         check(429, None, "no", ModelErrorKind::RateLimit);
+        check(
+            429,
+            None,
+            "You exceeded your current quota, please check your plan",
+            ModelErrorKind::UsageLimit,
+        );
         check(404, None, "model \"m\" not found, try pulling it first", ModelErrorKind::UnknownModel);
         check(404, Some("NotFoundError"), "The model `m` does not exist.", ModelErrorKind::UnknownModel);
         check(404, None, "404 page not found", ModelErrorKind::BadRequest);

@@ -26,7 +26,7 @@ async fn a_polite_helper_from_start_to_end() {
     let guard = LeakGuard::new();
     let mut helper = Helper::start(&["polite"]);
     let session = helper.connect().await.expect("it is polite");
-    assert_eq!(session.tools().iter().filter(|tool| tool.hints.read_only == Some(true)).count(), 6);
+    assert_eq!(session.tools().iter().filter(|tool| tool.hints.read_only == Some(true)).count(), 7);
     let echo = session.call("echo", Some(json!({ "text": "hi" })), None, LONG).await.expect("answered");
     assert_eq!(text(&echo), "hi");
     let hello = session.read_resource("test://hello", LONG).await.expect("answered");

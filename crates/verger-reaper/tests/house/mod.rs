@@ -161,6 +161,8 @@ impl House {
         let guard = LeakGuard::new();
         let state = tempfile::tempdir().unwrap();
         let run = Run::begin(state.path()).unwrap();
+        // Asked before there is a reaper that collects every child.
+        has_namespaces();
         let (reaper, task) = Reaper::start(&run, options).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
@@ -203,8 +205,14 @@ impl House {
 /// The levels that can be had here.
 pub(crate) fn levels(reaper: &Reaper) -> Vec<Level> {
     let cgroup = reaper.level_reason().is_none().then_some(Level::Cgroup);
-    let pidns = namespaces_can_be_had(&[]).then_some(Level::Pidns);
+    let pidns = has_namespaces().then_some(Level::Pidns);
     [Some(Level::Shim), cgroup, pidns].into_iter().flatten().collect()
+}
+
+/// Whether PID namespaces can be had here, found out once.
+fn has_namespaces() -> bool {
+    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS.get_or_init(|| namespaces_can_be_had(&[]))
 }
 
 /// Whether `wrapper unshare ...` makes a PID namespace with its own `/proc`, with a user namespace around it or as it is.

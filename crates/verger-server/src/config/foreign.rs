@@ -46,13 +46,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "calls that a model makes together run together",
     ),
     key(SERVERS, "required", MISSED, "threads begin even if this server cannot start"),
-    key(
-        SERVERS,
-        "default_tools_approval_mode",
-        Loss::Some { unless: "auto" },
-        "the thread's approval policy decides; disabled_tools takes tools away",
-    ),
-    key(SERVERS, "tools", MISSED, "tools have no settings of their own; disabled_tools takes them away"),
     key(SERVERS, "tool_input_schema_max_bytes", MISSED, "models are given the whole schema of each tool"),
     key(SERVERS, "environment_id", Loss::Some { unless: "local" }, "helpers run where this server runs"),
     key(SERVERS, "auth", Loss::Remote, NO_REMOTE),

@@ -98,6 +98,14 @@ fn section(text: &mut String, title: &str, schema: &Value, at: &Key) {
         facts.extend(key.get("x-codex").map(|_| "*Codex*".to_owned()));
         line(text, &format!("- **`{name}`** ({})  \n  {}", facts.join("; "), prose(key)));
     }
+    // The tables of the file itself are sections of their own.
+    for (name, schema) in tables(schema).filter(|_| !at.0.is_empty()) {
+        let (entry, key) = match schema.get("additionalProperties") {
+            Some(entry) => (entry, at.join(name).join("NAME")),
+            None => (schema, at.join(name)),
+        };
+        section(text, &format!("### `[{}]`", key.0.join(".")), entry, &key);
+    }
 }
 
 /// The keys of a table that are not tables with keys of their own.

@@ -275,6 +275,7 @@ fn tables_of_codex_are_taken_whole() {
         disabled_tools = ["b"]
         supports_parallel_tool_calls = true
         default_tools_approval_mode = "auto"
+        tools = { a = { approval_mode = "writes" } }
         environment_id = "local"
         startup_readiness = "catalog"
         name = "n"
@@ -322,7 +323,6 @@ fn what_codex_would_do_and_verger_does_not_is_said() {
         command = "c"
         required = true
         http_headers = { A = "b" }
-        default_tools_approval_mode = "prompt"
         env_vars = [{ name = "B", source = "remote" }]
         [model_providers.x]
         base_url = "http://127.0.0.1:9"
@@ -338,13 +338,13 @@ fn what_codex_would_do_and_verger_does_not_is_said() {
         [
             "config.toml:7 mcp_servers.x.http_headers",
             "config.toml:6 mcp_servers.x.required",
-            "config.toml:13 model_providers.x.auth",
-            "config.toml:12 model_providers.x.requires_openai_auth",
+            "config.toml:12 model_providers.x.auth",
+            "config.toml:11 model_providers.x.requires_openai_auth",
             "config.toml:3 mcp_servers.remote.url",
-            "config.toml:9 mcp_servers.x.env_vars",
+            "config.toml:8 mcp_servers.x.env_vars",
         ]
     );
-    assert!(found[5].contains("'remote' is left out"), "{}", found[5]);
+    assert!(found[4].contains("'remote' is left out"), "{}", found[4]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::reply::{Voice, pieces};
-use super::script::Call;
+use super::script::{Call, complaint};
 
 pub(super) struct Chat {
     /// Whether the request asks for it, as it has to.
@@ -69,7 +69,7 @@ impl Voice for Chat {
     }
 
     fn failed(&self, code: &str) -> String {
-        data(&json!({"error": {"code": code, "message": "told to abort"}}))
+        data(&json!({"error": {"code": code, "message": complaint(code, "told to abort")}}))
     }
 
     fn incomplete(&self) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::reply::{Voice, pieces};
-use super::script::Call;
+use super::script::{Call, complaint};
 
 pub(super) struct Responses;
 
@@ -64,7 +64,7 @@ impl Voice for Responses {
     }
 
     fn failed(&self, code: &str) -> String {
-        let error = json!({"code": code, "message": "told to abort"});
+        let error = json!({"code": code, "message": complaint(code, "told to abort")});
         event("response.failed", &json!({"response": {"id": "resp", "error": error}}))
     }
 

@@ -121,11 +121,10 @@ impl Script {
                 Self::Fail {
                     status,
                     retry_after: value(text, "retry_after").map(str::to_owned),
-                    message: complaint(
-                        status,
-                        &code,
-                        value(text, "repeat").and_then(|name| request.header(name)),
-                    ),
+                    message: match value(text, "repeat").and_then(|name| request.header(name)) {
+                        Some(value) => format!("no user has {value}"),
+                        None => complaint(&code, &format!("told to fail with {status}")),
+                    },
                     code,
                 }
             }
@@ -157,15 +156,18 @@ pub(super) fn last_user_text(body: &Value) -> Option<String> {
     text.rsplit("\n\n").next().map(str::to_owned)
 }
 
-/// What a refusal says. The conversation that is too long is one that programs know by its sentence.
-fn complaint(status: u16, code: &str, repeated: Option<&str>) -> String {
-    match repeated {
-        Some(value) => format!("no user has {value}"),
-        None if code == "context_length_exceeded" => {
-            "This model's maximum context length is 100 tokens. However, you requested 200 tokens.".to_owned()
+/// What a failure says. Some are known by their sentences, which gateways hand on, more than by their codes.
+pub(super) fn complaint(code: &str, else_: &str) -> String {
+    match code {
+        "context_length_exceeded" => {
+            "This model's maximum context length is 100 tokens. However, you requested 200 tokens."
         }
-        None => format!("told to fail with {status}"),
+        "insufficient_quota" => {
+            "You exceeded your current quota, please check your plan and billing details."
+        }
+        _ => else_,
     }
+    .to_owned()
 }
 
 /// Whether a tool's output came after the last thing the user said.

@@ -89,7 +89,10 @@ async fn the_configuration_is_shown_without_its_secrets() {
     let read = client.call("config/read", json!({ "includeLayers": true, "cwd": "/" })).await;
     assert!(!read.to_string().contains("secret"), "{read}");
     let config = &read["config"];
-    assert_eq!((&config["model"], &config["model_reasoning_effort"]), (&json!("mock-model"), &Value::Null));
+    assert_eq!(
+        (&config["model"], &config["sandbox_mode"]),
+        (&json!("mock-model"), &json!("danger-full-access"))
+    );
     assert_eq!(config["mcp_servers"]["off"]["env"], json!({ "TOKEN": "(hidden)" }));
     assert_eq!(config["threads"]["orphan_turn"], "finish", "defaults are in force, too");
     let file = json!({ "type": "user", "file": stage.home.path().join("config.toml"), "profile": null });

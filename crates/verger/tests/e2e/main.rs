@@ -47,3 +47,4 @@ mod three_runs;
 mod tokens;
 mod two_daemons;
 mod unix_socket;
+mod wires;

@@ -47,7 +47,6 @@ impl Flavor {
                  [features]\nplugins = false\napps = false",
             ),
         };
-        let config = helper.into_iter().fold(config, |config, helper| config.server("helper", helper));
-        format!("sandbox_mode = \"danger-full-access\"\n{}", config.text())
+        helper.into_iter().fold(config, |config, helper| config.server("helper", helper)).text()
     }
 }
