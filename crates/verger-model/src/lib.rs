@@ -48,6 +48,6 @@ pub use error::ModelError;
 pub use event::{ModelEvent, OutputId, Reasoning, ReasoningPart, Usage};
 pub use kind::ModelErrorKind;
 pub use models::Models;
-pub use names::{offered_name, resolve};
+pub use names::{client_name, offered_name, resolve, resolve_client};
 pub use provider::{ProviderConfig, WireApi};
-pub use request::{InputItem, ModelRequest, Part, ToolSpec};
+pub use request::{InputItem, ModelRequest, Part, ToolSource, ToolSpec};

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::request::ToolSpec;
+use crate::request::{ToolSource, ToolSpec};
 
 /// What providers accept as the length of a function's name, in characters.
 const MAX_NAME: usize = 64;
@@ -26,6 +26,31 @@ pub fn offered_name(server: &str, tool: &str) -> String {
     format!("{}_{:0width$x}", &plain[..kept], hash(server, tool), width = HASH_DIGITS)
 }
 
+/// The function's name for a tool of a client's: as the client says it, after its family.
+pub fn client_name(family: Option<&str>, tool: &str) -> String {
+    match family {
+        None => tool.to_owned(),
+        Some(family) => format!("{family}__{tool}"),
+    }
+}
+
+/// The client's tool that a function call means, whichever way it was written.
+pub fn resolve_client<'a>(
+    offered: &'a [ToolSpec],
+    namespace: Option<&str>,
+    name: &str,
+) -> Option<(Option<&'a str>, &'a str)> {
+    offered.iter().find_map(|spec| {
+        let ToolSource::Client(family) = &spec.source else { return None };
+        let family = family.as_deref();
+        let is_called = match namespace {
+            None => client_name(family, &spec.tool) == name,
+            Some(_) => namespace == family && spec.tool == name,
+        };
+        is_called.then_some((family, spec.tool.as_str()))
+    })
+}
+
 /// Server and tool of a function call, whichever way it was written: the offered name, or `namespace: "mcp__SERVER"`
 /// with `name: "TOOL"`. A tool that was not offered is still read where its name is plain, so that a call of a tool
 /// that is gone can be answered with its name. `None`: not a tool of an MCP server.
@@ -34,25 +59,39 @@ pub fn resolve<'a>(
     namespace: Option<&'a str>,
     name: &'a str,
 ) -> Option<(&'a str, &'a str)> {
-    let full = |spec: &&ToolSpec| offered_name(&spec.server, &spec.tool) == name;
+    let of_servers = || {
+        offered.iter().filter_map(|spec| match &spec.source {
+            ToolSource::Server(server) => Some((server.as_str(), spec.tool.as_str())),
+            ToolSource::Client(_) => None,
+        })
+    };
+    let full = |(server, tool): &(&str, &str)| offered_name(server, tool) == name;
     if let Some(server) = namespace.and_then(|space| space.strip_prefix(PREFIX)) {
         let same = |given: &str, ours: &str| given == ours || given == spell(ours);
         // Some providers end the namespace with the separator.
         let bare = server.strip_suffix("__").unwrap_or(server);
-        return offered
-            .iter()
-            .find(|spec| (same(server, &spec.server) || same(bare, &spec.server)) && same(name, &spec.tool))
-            .or_else(|| offered.iter().find(full))
-            .map(|spec| (spec.server.as_str(), spec.tool.as_str()))
+        return of_servers()
+            .find(|(of, tool)| (same(server, of) || same(bare, of)) && same(name, tool))
+            .or_else(|| of_servers().find(full))
             .or(Some((bare, name)));
     }
-    offered.iter().find(full).map(|spec| (spec.server.as_str(), spec.tool.as_str())).or_else(|| parse(name))
+    of_servers().find(full).or_else(|| parse(name))
 }
 
 /// Server and tool of a plain name: the server ends at the first `__`.
 fn parse(name: &str) -> Option<(&str, &str)> {
     let (server, tool) = name.strip_prefix(PREFIX)?.split_once("__")?;
     (!server.is_empty() && !tool.is_empty()).then_some((server, tool))
+}
+
+impl ToolSpec {
+    /// The function's name under which it is offered.
+    pub fn name(&self) -> String {
+        match &self.source {
+            ToolSource::Server(server) => offered_name(server, &self.tool),
+            ToolSource::Client(family) => client_name(family.as_deref(), &self.tool),
+        }
+    }
 }
 
 /// `_` for each character that function names may not hold.
@@ -81,8 +120,31 @@ mod tests {
     use super::*;
 
     fn spec(server: &str, tool: &str) -> ToolSpec {
-        let (server, tool) = (server.to_owned(), tool.to_owned());
-        ToolSpec { server, tool, description: String::new(), input_schema: json!({"type": "object"}) }
+        let source = ToolSource::Server(server.to_owned());
+        of(source, tool)
+    }
+
+    fn of(source: ToolSource, tool: &str) -> ToolSpec {
+        let (description, input_schema) = (String::new(), json!({"type": "object"}));
+        ToolSpec { source, tool: tool.to_owned(), description, input_schema }
+    }
+
+    #[test]
+    fn a_clients_tool_is_called_by_its_own_name() {
+        let shop = Some("shop".to_owned());
+        let tools =
+            [of(ToolSource::Client(None), "lookup"), of(ToolSource::Client(shop), "buy"), spec("git", "log")];
+        for (namespace, name, meant) in [
+            (None, "lookup", Some((None, "lookup"))),
+            (None, "shop__buy", Some((Some("shop"), "buy"))),
+            (Some("shop"), "buy", Some((Some("shop"), "buy"))),
+            (Some("shop"), "lookup", None),
+            (None, "buy", None),
+            (None, "mcp__git__log", None),
+        ] {
+            assert_eq!(resolve_client(&tools, namespace, name), meant, "{namespace:?} {name}");
+        }
+        assert_eq!(resolve(&tools, None, "lookup"), None, "no server has it");
     }
 
     #[test]
@@ -130,10 +192,11 @@ mod tests {
         ) {
             let tools: Vec<ToolSpec> = names.iter().map(|(server, tool)| spec(server, tool)).collect();
             for tool in &tools {
-                let name = offered_name(&tool.server, &tool.tool);
+                let ToolSource::Server(server) = &tool.source else { unreachable!("made so above") };
+                let name = offered_name(server, &tool.tool);
                 prop_assert!(name.len() <= MAX_NAME);
                 prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'), "{}", name);
-                prop_assert_eq!(resolve(&tools, None, &name), Some((tool.server.as_str(), tool.tool.as_str())));
+                prop_assert_eq!(resolve(&tools, None, &name), Some((server.as_str(), tool.tool.as_str())));
             }
         }
     }

@@ -75,17 +75,26 @@ pub enum Part {
     },
 }
 
-/// A tool of an MCP server, as it is offered.
+/// A tool, as it is offered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
-    /// The server's name in the configuration.
-    pub server: String,
-    /// The tool's name, as its server says it.
+    /// Whose it is.
+    pub source: ToolSource,
+    /// The tool's name, as its source says it.
     pub tool: String,
     /// For the model to choose by; may be empty.
     pub description: String,
     /// A JSON schema of an object.
     pub input_schema: Value,
+}
+
+/// Whose a tool is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolSource {
+    /// An MCP server's: its name in the configuration.
+    Server(String),
+    /// A client's: the family that it put the tool in, if any.
+    Client(Option<String>),
 }
 
 // === impl InputItem ===

@@ -11,6 +11,7 @@ use verger_wire::types::{
 
 use crate::config::Config;
 use crate::settings;
+use crate::thread::ClientTool;
 
 /// The protocol level that this server speaks.
 pub(crate) const PROTOCOL_LEVEL: &str = "0.169.0";
@@ -46,6 +47,9 @@ pub(crate) struct Settings {
     /// MCP servers that it does without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) servers_off: Vec<String>,
+    /// Tools that its clients provide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) client_tools: Vec<ClientTool>,
     /// How hard the model thinks; as its provider likes where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) effort: Option<String>,
@@ -164,6 +168,7 @@ impl Meta {
                 base_instructions: over.base_instructions,
                 developer_instructions: over.developer_instructions,
                 servers_off: over.servers_off.unwrap_or_default(),
+                client_tools: Vec::new(),
                 effort: over.effort.or_else(|| config.model_reasoning_effort.clone()),
                 summary: over.summary.or(config.model_reasoning_summary),
                 context_window: over.context_window,
@@ -181,6 +186,7 @@ impl Meta {
                 base_instructions: None,
                 developer_instructions: None,
                 servers_off: Vec::new(),
+                client_tools: Vec::new(),
                 effort: None,
                 summary: None,
                 context_window: None,

@@ -202,6 +202,11 @@ impl RpcError {
         Self::refused(format!("cannot delete thread {thread}: forked history still references it"))
     }
 
+    /// A tool that a client wants to provide, and no model could call: the name is in the reason.
+    pub fn unusable_tool(reason: impl Into<String>) -> Self {
+        Self::refused(reason)
+    }
+
     /// Another live server process of this home owns the thread.
     #[must_use]
     pub fn active_writer(thread: impl Display, pid: u32) -> Self {

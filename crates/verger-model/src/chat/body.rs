@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::messages::{Message, messages};
-use crate::names::offered_name;
 use crate::request::{ModelRequest, ToolSpec};
 
 #[derive(Serialize)]
@@ -79,7 +78,7 @@ fn tool(spec: &ToolSpec) -> Tool<'_> {
     Tool {
         r#type: "function",
         function: Function {
-            name: offered_name(&spec.server, &spec.tool),
+            name: spec.name(),
             description: &spec.description,
             parameters: &spec.input_schema,
         },
@@ -119,7 +118,7 @@ mod tests {
             model: "m".into(),
             instructions: "be brief".into(),
             tools: vec![ToolSpec {
-                server: "git".into(),
+                source: crate::request::ToolSource::Server("git".into()),
                 tool: "log".into(),
                 description: "history".into(),
                 input_schema: schema.clone(),

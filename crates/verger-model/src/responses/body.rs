@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::names::offered_name;
 use crate::request::{InputItem, ModelRequest, Part, ToolSpec, has_image, text_of};
 
 #[derive(Serialize)]
@@ -141,7 +140,7 @@ fn reasoning(request: &ModelRequest) -> Option<Effort<'_>> {
 fn tool(spec: &ToolSpec) -> Tool<'_> {
     Tool {
         r#type: "function",
-        name: offered_name(&spec.server, &spec.tool),
+        name: spec.name(),
         description: &spec.description,
         parameters: &spec.input_schema,
         strict: false,
@@ -236,7 +235,7 @@ mod tests {
                 InputItem::AssistantMessage { text: "done".into() },
             ],
             tools: vec![ToolSpec {
-                server: "git".into(),
+                source: crate::request::ToolSource::Server("git".into()),
                 tool: "log".into(),
                 description: "history".into(),
                 input_schema: schema.clone(),

@@ -81,7 +81,7 @@ async fn deltas_come_as_they_are_sent_not_at_the_end() {
 
 fn git_log() -> ToolSpec {
     ToolSpec {
-        server: "git".into(),
+        source: verger_model::ToolSource::Server("git".into()),
         tool: "log".into(),
         description: "history".into(),
         input_schema: json!({"type": "object"}),

@@ -40,7 +40,7 @@ use crate::meta::{Meta, Overrides};
 use crate::replier::Replier;
 use crate::settings;
 use crate::shared::Shared;
-use crate::thread::{Cut, Forking, Origin, ThreadHandle, ToThread};
+use crate::thread::{Cut, Forking, Origin, ThreadHandle, ToThread, registered};
 
 /// The task's state.
 pub(crate) struct House {
@@ -249,7 +249,12 @@ impl House {
                 }
                 let ephemeral = params.ephemeral.unwrap_or(false);
                 let thread = *started;
-                let meta = Meta::new(thread, self.shared.clock.unix_sec(), ephemeral, over, &config);
+                let client_tools = match registered(params.dynamic_tools.as_deref().unwrap_or_default()) {
+                    Ok(tools) => tools,
+                    Err(error) => return replier.refuse(&error),
+                };
+                let mut meta = Meta::new(thread, self.shared.clock.unix_sec(), ephemeral, over, &config);
+                meta.settings.client_tools = client_tools;
                 self.fresh.insert(thread, Origin::Fresh(Box::new(meta)));
                 Event::Start { ticket, connection, thread, ephemeral }
             }

@@ -103,6 +103,8 @@ impl House {
             generation,
             folder: PathBuf::new(),
             servers_off: Arc::default(),
+            client_tools: Arc::default(),
+            is_warned: Arc::default(),
             owner: handle.downgrade(),
         };
         self.threads.insert(generation, handle);

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use verger_core::thread::{OUTCOME_UNKNOWN, Seal};
-use verger_model::{InputItem, Part, Reasoning, offered_name};
+use verger_model::{InputItem, Part, Reasoning, client_name, offered_name};
 use verger_wire::types::{
     ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, Turn, UserInput,
 };
 
-use super::images;
+use super::{client_tools, images};
 
 /// The conversation in the model's terms, oldest first. A turn that was cut off is part of it: what was said was said.
 ///
@@ -69,7 +69,16 @@ pub(super) fn items(item: &ThreadItem) -> Vec<InputItem> {
                 InputItem::ToolOutput { call_id, output: output(call) },
             ]
         }
-        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) | ThreadItem::DynamicToolCall(_) => Vec::new(),
+        ThreadItem::DynamicToolCall(call) => {
+            let (call_id, name) = (call.id.clone(), client_name(call.namespace.as_deref(), &call.tool));
+            let arguments = call.arguments.to_string();
+            let namespace = None;
+            vec![
+                InputItem::ToolCall { call_id: call_id.clone(), namespace, name, arguments },
+                InputItem::ToolOutput { call_id, output: client_tools::output(call) },
+            ]
+        }
+        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) => Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 mod approval;
 mod asking;
 mod attach;
+mod client_tools;
 mod context;
 mod cursor;
 mod forking;
@@ -25,6 +26,7 @@ mod turns;
 mod walk;
 
 pub(crate) use asking::{Answered, Asking};
+pub(crate) use client_tools::{ClientTool, registered};
 pub(crate) use forking::{Cut, Forking};
 pub(crate) use message::{Attach, ThreadHandle, ToThread};
 pub(crate) use owner::{Origin, run};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use verger_core::thread::{Says, Seal, Thought, ThoughtPart};
 use verger_model::{
     InputItem, ModelError, ModelEvent, ModelRequest, ProviderConfig, Reasoning, ReasoningPart, ToolSpec,
-    Usage, WireApi, resolve,
+    Usage, WireApi, resolve, resolve_client,
 };
 use verger_wire::types::{CodexErrorInfo, ReasoningSummary, TokenUsageBreakdown, TurnError};
 
@@ -91,6 +91,11 @@ fn says(
             }
         }
         Ok(ModelEvent::ToolCall { call_id: _, namespace, name, arguments }) => {
+            if let Some((family, tool)) = resolve_client(tools, namespace.as_deref(), &name) {
+                let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
+                let (namespace, tool) = (family.map(str::to_owned), tool.to_owned());
+                return Says::ClientToolCall { namespace, tool, arguments };
+            }
             let (server, tool) = resolve(tools, namespace.as_deref(), &name).unwrap_or(("", &name));
             // What is no JSON is passed on as it is: the tool refuses it by name, and the model can mend it.
             let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));

@@ -15,6 +15,7 @@ use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
 
 use super::asking::Asked;
+use super::client_tools::ClientTool;
 use super::forking::{Forking, Seed, unclaimed};
 use super::log::Log;
 use super::manner::Manner;
@@ -111,6 +112,7 @@ impl Owner {
         };
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
+        caller.client_tools = meta.settings.client_tools.iter().map(ClientTool::spec).collect();
         let mut machine = Thread::new(thread);
         machine.has_spent(recall::spent(&log).await.map_err(server::OpenError::Failed)?);
         let owner = Self {

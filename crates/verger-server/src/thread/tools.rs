@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,10 +11,10 @@ use verger_core::ids::{Generation, ThreadId};
 use verger_core::server::ServerName;
 use verger_core::thread::ToolOutcome;
 use verger_mcp::{CallError, Session, Tool};
-use verger_model::ToolSpec;
-use verger_wire::RpcError;
+use verger_model::{ToolSource, ToolSpec};
 use verger_wire::requests::{McpResourceReadResponse, McpServerToolCallParams, McpServerToolCallResponse};
 use verger_wire::types::McpToolCallResult;
+use verger_wire::{Notification, RpcError, WarningNotification};
 
 use super::ToThread;
 use super::approval::{Call, Policy};
@@ -23,6 +24,9 @@ use crate::shared::Shared;
 
 /// Helpers that a call may find just gone before it gives up.
 const NEXT_HELPERS: usize = 2;
+
+/// With more tools than this, models choose badly.
+const MANY_TOOLS: usize = 128;
 
 /// Why a tool is not there that its server has.
 const TAKEN_AWAY: &str = "enabled_tools or disabled_tools of the configuration takes it away";
@@ -38,6 +42,10 @@ pub(crate) struct Caller {
     pub(crate) folder: PathBuf,
     /// MCP servers that the thread does without.
     pub(crate) servers_off: Arc<[String]>,
+    /// Tools that its clients provide.
+    pub(crate) client_tools: Arc<[ToolSpec]>,
+    /// The clients have heard that there are very many tools.
+    pub(crate) is_warned: Arc<AtomicBool>,
     /// The thread's owner, which asks its clients. Weak, since the owner has one of these itself.
     pub(crate) owner: WeakUnboundedSender<ToThread>,
 }
@@ -147,7 +155,7 @@ impl Caller {
         tools.iter().find(|known| known.name == tool)?.hints.read_only
     }
 
-    /// Every tool of every enabled server. A server that never ran under its definition is started for it; one that
+    /// Every tool of every enabled server, and those of the clients. A server that never ran under its definition is started for it; one that
     /// cannot be started has no tools, which its `mcpServer/startupStatus/updated` has told.
     pub(super) async fn offered(&self) -> Vec<ToolSpec> {
         let config = self.shared.config();
@@ -161,7 +169,27 @@ impl Caller {
                 offered.map(|tool| spec(name, tool)).collect::<Vec<_>>()
             },
         );
-        futures_util::future::join_all(lists).await.into_iter().flatten().collect()
+        let mut tools: Vec<_> = futures_util::future::join_all(lists).await.into_iter().flatten().collect();
+        tools.extend_from_slice(&self.client_tools);
+        self.warn_of_many(tools.len());
+        tools
+    }
+
+    /// Says once that there are more tools than models choose well from.
+    fn warn_of_many(&self, count: usize) {
+        if count <= MANY_TOOLS || self.is_warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let message = format!(
+            "the model is offered {count} tools; past {MANY_TOOLS} many choose badly, and some providers refuse: enabled_tools \
+             and disabled_tools of [mcp_servers.NAME] take tools away"
+        );
+        tracing::warn!(thread = %self.thread, "{message}");
+        let warning = WarningNotification { thread_id: Some(self.thread.to_string()), message };
+        if let Some(owner) = self.owner.upgrade() {
+            // An owner that has ended has no subscribers.
+            owner.send(ToThread::Notify(Box::new(Notification::Warning(warning)))).ok();
+        }
     }
 }
 
@@ -224,7 +252,7 @@ fn resource(
 
 fn spec(server: &ServerName, tool: &Tool) -> ToolSpec {
     ToolSpec {
-        server: server.to_string(),
+        source: ToolSource::Server(server.to_string()),
         tool: tool.name.clone(),
         description: tool.description.clone().unwrap_or_default(),
         input_schema: tool.input_schema().clone(),

@@ -15,6 +15,7 @@ impl ClientRequest {
             Self::ThreadStart(params) if params.experimental_raw_events => {
                 Some("thread/start.experimentalRawEvents")
             }
+            Self::ThreadStart(params) if params.dynamic_tools.is_some() => Some("thread/start.dynamicTools"),
             Self::ThreadResume(params) if params.experimental_raw_events => {
                 Some("thread/resume.experimentalRawEvents")
             }

@@ -48,6 +48,45 @@ pub struct ThreadStartParams {
     /// Tell this connection of each item as the Responses API has it, too. Experimental.
     #[ts(optional, as = "Option<_>")]
     pub experimental_raw_events: bool,
+    /// Tools that clients of the thread run when the model calls them (`item/tool/call`); kept with it. Experimental.
+    pub dynamic_tools: Option<Vec<DynamicToolSpec>>,
+}
+
+/// A tool that a client provides, or a family of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct DynamicToolSpec {
+    /// Which of the two.
+    #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
+    pub r#type: DynamicToolKind,
+    /// Its name: of a tool, letters, digits, `_` and `-`.
+    pub name: String,
+    /// For the model.
+    pub description: String,
+    /// JSON Schema of a tool's arguments.
+    #[serde(default)]
+    pub input_schema: Option<Value>,
+    /// Accepted, and not offered to the model: Verger has no search for tools.
+    #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
+    pub defer_loading: bool,
+    /// The tools of a family.
+    #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
+    pub tools: Vec<DynamicToolSpec>,
+}
+
+/// A tool or a family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum DynamicToolKind {
+    /// One tool.
+    #[default]
+    Function,
+    /// A family of tools.
+    Namespace,
 }
 
 /// Answer to `thread/start`: the thread and how it will run.

@@ -186,6 +186,12 @@ fn of_threads() -> Vec<Refusal> {
 fn of_turns() -> Vec<Refusal> {
     let other = "0199f3a1-7b04-7c55-8a0f-000000000000";
     vec![
+        refusal(
+            RpcError::unusable_tool("duplicate dynamic tool name: lookup"),
+            "A tool of `dynamicTools` that no model could call: its name is empty, too long, there twice or not made of \
+             letters, digits, `_` and `-`.",
+            To::Only(&["thread/start"]),
+        ),
         refusal(RpcError::nothing_to_steer(), "No turn runs.", To::Only(&["turn/steer"])),
         refusal(
             RpcError::steer_mismatch(other, TURN),

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod budgets;
+mod client_tools;
 mod clients;
 mod close;
 mod config;
