@@ -63,8 +63,9 @@ pub(super) async fn play(script: Script, voice: &dyn Voice, to: &mut Output) -> 
             }
             send(to, voice.end_text(&whole)).await?;
         }
-        Script::Think(thought) => {
+        Script::Think { thought, pause } => {
             send(to, voice.thought(&thought)).await?;
+            sleep(pause).await;
             send(to, voice.begin_text()).await?;
             send(to, voice.delta("ok")).await?;
             send(to, voice.end_text("ok")).await?;

@@ -18,8 +18,11 @@ pub(super) enum Script {
     },
     /// Silence, then `ok`.
     Sleep(Duration),
-    /// A thought, then `ok`.
-    Think(String),
+    /// A thought, silence, then `ok`.
+    Think {
+        thought: String,
+        pause: Duration,
+    },
     Calls {
         calls: Vec<Call>,
         in_pieces: bool,
@@ -111,9 +114,10 @@ impl Script {
             Some("CALLS") => {
                 Self::Calls { calls: text.lines().skip(1).map(Call::parse).collect(), in_pieces: true }
             }
-            Some("THINK") => {
-                Self::Think(text.trim_start().strip_prefix("THINK").unwrap_or_default().trim().to_owned())
-            }
+            Some("THINK") => Self::Think {
+                thought: text.trim_start().strip_prefix("THINK").unwrap_or_default().trim().to_owned(),
+                pause: Duration::from_secs(number("s").unwrap_or(0)),
+            },
             Some("PAGE") => Self::Page,
             Some("FAIL") if due => {
                 let status = number("status").and_then(|status| status.try_into().ok()).unwrap_or(500);
