@@ -138,6 +138,17 @@ impl Dispatch {
             ClientRequest::ThreadUnsubscribe(params) => Asked::Unsubscribe(id(&params.thread_id)?),
             ClientRequest::ThreadArchive(params) => Asked::End(id(&params.thread_id)?, Ending::Archive),
             ClientRequest::ThreadDelete(params) => Asked::End(id(&params.thread_id)?, Ending::Delete),
+            ClientRequest::ThreadRevert(params) => {
+                let before = params.before_turn_id;
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::Revert { before })
+            }
+            ClientRequest::ThreadCompactStart(params) => {
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::Compact)
+            }
+            ClientRequest::ThreadInjectItems(params) => {
+                let items = params.items;
+                Asked::Owner(id(&params.thread_id)?, OwnerRequest::Inject { items })
+            }
             ClientRequest::TurnStart(params) => {
                 Asked::Owner(id(&params.thread_id)?, OwnerRequest::TurnStart(params))
             }

@@ -32,7 +32,7 @@ pub use append::Append;
 pub use claim::Liveness;
 pub use error::{AppendError, ChangeError, ClaimError, StoreError};
 pub use list::{Direction, ListPage, ListQuery, MAX_PAGE, SortKey};
-pub use log::{Record, StoredRecord};
+pub use log::{LANDMARKS, Record, StoredRecord};
 pub use row::Labels;
 pub use store::Store;
 pub use thread::{NewThread, ThreadPatch, ThreadRow};

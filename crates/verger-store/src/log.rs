@@ -7,6 +7,10 @@ use crate::error::StoreError;
 use crate::lineage::{self, Segment};
 use crate::list::Direction;
 
+/// Records of kinds from this on are landmarks: few in a log, and found without a look at what lies between. The table's
+/// index has the same number in it.
+pub const LANDMARKS: u8 = 16;
+
 /// One durable record to append. The store does not look inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -125,7 +129,7 @@ pub(crate) fn read(
 }
 
 /// The records of one kind: at most `limit` of them after `after`, up to and with `upto`, beginning at the end that
-/// `direction` names. No other body is looked at.
+/// `direction` names. No other body is looked at, and of landmarks no other record.
 pub(crate) fn find(
     conn: &Connection,
     thread: ThreadId,
@@ -136,18 +140,10 @@ pub(crate) fn find(
     limit: usize,
 ) -> rusqlite::Result<Result<Vec<StoredRecord>, StoreError>> {
     let mut spans: Vec<_> = within(segments, after, upto).collect();
-    let order = match direction {
-        Direction::Ascending => "ASC",
-        Direction::Descending => {
-            spans.reverse();
-            "DESC"
-        }
-    };
-    let sql = format!(
-        "SELECT key, gen, kind, crc, body FROM event
-         WHERE key > ?1 AND key <= ?2 AND kind = ?3 ORDER BY key {order} LIMIT ?4"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
+    if direction == Direction::Descending {
+        spans.reverse();
+    }
+    let mut statement = conn.prepare_cached(&find_sql(kind, direction))?;
     let mut found = Vec::new();
     for [from, to, thread_no] in spans {
         let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
@@ -161,6 +157,21 @@ pub(crate) fn find(
         }
     }
     Ok(Ok(found))
+}
+
+fn find_sql(kind: u8, direction: Direction) -> String {
+    let by = match kind {
+        LANDMARKS.. => "INDEXED BY event_landmark WHERE kind >= 16 AND",
+        _ => "WHERE",
+    };
+    let order = match direction {
+        Direction::Ascending => "ASC",
+        Direction::Descending => "DESC",
+    };
+    format!(
+        "SELECT key, gen, kind, crc, body FROM event
+         {by} key > ?1 AND key <= ?2 AND kind = ?3 ORDER BY key {order} LIMIT ?4"
+    )
 }
 
 /// A row of `key, gen, kind, crc, body` as the record that was written, or what is wrong with it.
@@ -193,4 +204,57 @@ pub(crate) fn delete_some(tx: &Connection, thread_no: u32, most: u32) -> rusqlit
         )?
         .execute(params![first, last, most])?;
     Ok(deleted < most as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::schema;
+
+    const TURN: u8 = 1;
+
+    /// A log of so many turns of five records, with one landmark near its beginning.
+    fn log(turns: usize) -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(schema::TABLES).unwrap();
+        let record = |kind| Record { kind, body: b"x".to_vec() };
+        let turn = [TURN, 3, 2, 3, 4].map(record);
+        let mut records = turn.to_vec();
+        records.push(record(LANDMARKS));
+        records.extend(std::iter::repeat_n(turn, turns - 1).flatten());
+        insert(&conn, 7, Seq(0), Generation(1), &records).unwrap();
+        conn
+    }
+
+    /// What finding one record takes, in steps of SQLite's machine, and which it is.
+    fn steps(conn: &Connection, kind: u8, span: (Seq, Seq), direction: Direction) -> (i32, Option<u32>) {
+        let segments = [Segment { thread_no: 7, after: Seq(0), upto: Seq(u32::MAX) }];
+        let thread = ThreadId(Uuid::nil());
+        let found = find(conn, thread, &segments, kind, span, direction, 1).unwrap().unwrap();
+        let statement = conn.prepare_cached(&find_sql(kind, direction)).unwrap();
+        (statement.reset_status(StatementStatus::VmStep), found.first().map(|record| record.seq.0))
+    }
+
+    #[test]
+    fn a_landmark_is_found_in_as_many_steps_however_long_the_log_is() {
+        let (short, long) = (log(2), log(20_000));
+        let all = (Seq(0), Seq(u32::MAX));
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let (few, found) = steps(&short, LANDMARKS, all, direction);
+            assert_eq!((few, found), steps(&long, LANDMARKS, all, direction));
+            assert_eq!(found, Some(6));
+            let none = steps(&long, LANDMARKS + 1, all, direction);
+            assert!(none.0 <= few && none.1.is_none(), "nor does it take more that there is none: {none:?}");
+        }
+        // Of the others, what lies between is stepped over.
+        assert_eq!(
+            steps(&short, TURN, all, Direction::Descending).0,
+            steps(&long, TURN, all, Direction::Descending).0
+        );
+        let missing = steps(&long, 5, all, Direction::Descending);
+        assert!(missing.0 > 100_000, "{missing:?}");
+    }
 }

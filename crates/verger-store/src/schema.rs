@@ -12,12 +12,13 @@ use crate::error::StoreError;
 const APPLICATION_ID: i32 = 0x5672_6772;
 
 /// The schema that this build reads and writes.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// `thread_no` is never reused (AUTOINCREMENT), so that records still waiting to be deleted can never be taken for
 /// another thread's. `base_no` and `base_seq` say where a fork's records before its own are. `settings` comes last:
 /// SQLite overwrites a row of unchanged size in place, and leaves the pages that a long text spills to alone.
-const TABLES: &str = "
+/// `event_landmark` finds the records that [`LANDMARKS`](crate::LANDMARKS) names; the others do not pay for it.
+pub(crate) const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('log_epoch', lower(hex(randomblob(16))));
 
@@ -53,6 +54,7 @@ CREATE TABLE event (
     crc INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
+CREATE INDEX event_landmark ON event (kind) WHERE kind >= 16;
 
 CREATE TABLE garbage (thread_no INTEGER PRIMARY KEY) STRICT;
 ";
@@ -67,6 +69,9 @@ CREATE INDEX thread_by_recency ON thread (archived, recency_at, id);
 CREATE INDEX thread_by_base ON thread (base_no) WHERE base_no IS NOT NULL;
 ";
 
+/// From version 2, which found every record by walking.
+const FROM_2: &str = "CREATE INDEX event_landmark ON event (kind) WHERE kind >= 16;";
+
 /// Makes sure that the open file is a store of this version, creating the tables in an empty one and bringing those of
 /// an older one up to date, and returns its log epoch. The caller holds the writer lock.
 pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, StoreError> {
@@ -80,7 +85,8 @@ pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, Sto
     match (application_id, version) {
         (0, 0) if objects == 0 => create(conn).map_err(sqlite)?,
         (APPLICATION_ID, VERSION) => {}
-        (APPLICATION_ID, 1) => upgrade(conn, FROM_1).map_err(sqlite)?,
+        (APPLICATION_ID, 1) => upgrade(conn, &[FROM_1, FROM_2]).map_err(sqlite)?,
+        (APPLICATION_ID, 2) => upgrade(conn, &[FROM_2]).map_err(sqlite)?,
         (APPLICATION_ID, found) if found > VERSION => {
             return Err(StoreError::Newer { path: Arc::clone(path), found, known: VERSION });
         }
@@ -104,7 +110,8 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// All of it or nothing: a crash in between leaves the older version.
-fn upgrade(conn: &Connection, steps: &str) -> rusqlite::Result<()> {
+fn upgrade(conn: &Connection, steps: &[&str]) -> rusqlite::Result<()> {
+    let steps = steps.concat();
     let upgraded =
         conn.execute_batch(&format!("BEGIN EXCLUSIVE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"));
     if upgraded.is_err() && !conn.is_autocommit() {

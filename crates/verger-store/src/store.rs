@@ -3,6 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -35,6 +36,7 @@ pub struct Store {
 struct Inner {
     log_epoch: String,
     path: Arc<Path>,
+    records_read: AtomicU64,
     /// `None` only while dropping.
     writes: Option<mpsc::Sender<WriteMessage>>,
     reads: Option<mpsc::Sender<ReadMessage>>,
@@ -95,6 +97,7 @@ impl Store {
         let inner = Inner {
             log_epoch,
             path: Arc::clone(&path),
+            records_read: AtomicU64::new(0),
             writes: Some(writes),
             reads: Some(reads),
             threads: Mutex::default(),
@@ -169,11 +172,13 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<StoredRecord>, StoreError> {
         let span = Span { after, upto, limit, max_bytes };
-        self.on_log(thread, move |conn, segments| log::read(conn, thread, segments, span)).await
+        let read = self.on_log(thread, move |conn, segments| log::read(conn, thread, segments, span)).await?;
+        Ok(self.counted(read))
     }
 
     /// A thread's records of one kind: at most `limit` of them after `after`, up to and with `upto`, beginning at the end
-    /// that `direction` names. What lies between is passed over unread.
+    /// that `direction` names. What lies between is passed over unread, and where `kind` is a landmark not even passed
+    /// over.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -185,10 +190,21 @@ impl Store {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<StoredRecord>, StoreError> {
-        self.on_log(thread, move |conn, segments| {
+        let found = self.on_log(thread, move |conn, segments| {
             log::find(conn, thread, segments, kind, (after, upto), direction, limit)
-        })
-        .await
+        });
+        Ok(self.counted(found.await?))
+    }
+
+    /// How many records reads have returned so far: what looking at a thread costs, without a clock.
+    #[must_use]
+    pub fn records_read(&self) -> u64 {
+        self.inner.records_read.load(Ordering::Relaxed)
+    }
+
+    fn counted(&self, records: Vec<StoredRecord>) -> Vec<StoredRecord> {
+        self.inner.records_read.fetch_add(records.len() as u64, Ordering::Relaxed);
+        records
     }
 
     /// A thread's row, if it is stored.

@@ -246,6 +246,20 @@ impl RpcError {
         Self::refused(format!("turn not found: {turn}"))
     }
 
+    /// `thread/revert` while a turn runs.
+    #[must_use]
+    pub fn revert_during_turn(thread: impl Display, turn: impl Display) -> Self {
+        Self::refused(format!(
+            "cannot revert thread {thread} while turn {turn} is in progress; interrupt it first"
+        ))
+    }
+
+    /// `thread/compact/start` while a turn runs.
+    #[must_use]
+    pub fn compact_during_turn(thread: impl Display, turn: impl Display) -> Self {
+        Self::refused(format!("cannot compact thread {thread} while turn {turn} is in progress"))
+    }
+
     /// `thread/fork` at a turn that has not ended.
     #[must_use]
     pub fn fork_at_active_turn(turn: impl Display) -> Self {

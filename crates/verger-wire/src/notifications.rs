@@ -1,7 +1,7 @@
 //! What the server tells without being asked.
 //!
 //! Who hears it: `thread/started`, `thread/status/changed`, `thread/closed`, `thread/archived`, `thread/unarchived`,
-//! `thread/deleted` and `thread/name/updated` go to every initialized connection, all else about a thread to its
+//! `thread/deleted`, `thread/reverted` and `thread/name/updated` go to every initialized connection, all else about a thread to its
 //! subscribers.
 
 use schemars::JsonSchema;

@@ -220,6 +220,7 @@ fn a_resume_is_a_start_with_cursors() {
         initial_turns_page: None,
         turns_backwards_cursor: Some("c".into()),
         items_backwards_cursor: None,
+        older_turns_cursor: None,
         subscription_id: None,
         replay: None,
     };

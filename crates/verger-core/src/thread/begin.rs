@@ -53,6 +53,7 @@ impl Thread {
 
     fn start(&mut self, at: i64, ticket: Ticket, id: TurnId, spoken: Spoken) {
         let Spoken { input, client_id, request } = spoken;
+        let before = self.appended;
         let mut active = ActiveTurn::new(id, at);
         let reply = Reply::Turn(Box::new(active.bare()));
         let started = active.bare();
@@ -68,16 +69,25 @@ impl Thread {
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
         item.into_iter().for_each(|item| self.tell_item(at, item));
-        self.call_model();
+        if !self.is_full() {
+            return self.call_model();
+        }
+        // What the user says now is to be answered, not summed up.
+        if let Some(active) = &mut self.turn {
+            active.heard_more();
+        }
+        self.sum_up(at, before);
     }
 
     /// What the model was saying ends where it is: it is asked again at once, with all that it has not heard. What waits
-    /// for a tool goes with the tool's result.
+    /// for a tool goes with the tool's result, and what comes while the model sums up is said after that.
     fn join(&mut self, at: i64, ticket: Ticket, mut active: ActiveTurn, spoken: Spoken) {
         let Spoken { input, client_id, request } = spoken;
         let reply = Reply::Turn(Box::new(active.bare()));
         let (mut cut, item) = (Vec::new(), active.user_message(input, client_id));
-        if item.is_some() {
+        if item.is_some() && active.summing.is_some() {
+            active.heard_more();
+        } else if item.is_some() {
             if active.is_calling() {
                 self.push(Effect::CancelModel);
             }

@@ -10,16 +10,14 @@ use crate::ids::{QuestionId, Ticket};
 
 /// One output. Effects are carried out in the order in which they are polled, each before the next.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, from the queue to the executor; a box would cost each delta more"
-)]
 pub enum Effect {
     /// Make the records durable. What follows is carried out only after that (K7); where it fails, tell the machine
     /// by `AppendFailed` before anything else is polled.
     Append(Vec<Record>),
     /// Tell the thread's subscribers.
     Notify(Notification),
+    /// Tell every connection.
+    Announce(Notification),
     /// Tell every connection what the thread is doing.
     Status(ThreadStatus),
     /// Answer a request with success.
@@ -47,6 +45,13 @@ pub enum Effect {
     CallModel {
         /// The number of the call.
         call: u64,
+    },
+    /// Call the model to sum up the conversation so far.
+    SumUp {
+        /// The number of the call.
+        call: u64,
+        /// How many records at the log's end it is not to cover.
+        behind: u32,
     },
     /// Close the model's stream.
     CancelModel,
@@ -101,4 +106,8 @@ pub enum Reply {
     Turn(Box<Turn>),
     /// `turn/interrupt`: the turn has ended.
     Interrupted,
+    /// `thread/revert`: with the thread as it is now.
+    Reverted,
+    /// What has nothing to say but that it is done.
+    Done,
 }

@@ -7,7 +7,7 @@ use verger_wire::types::{McpToolCallResult, TokenUsageBreakdown, TurnError, User
 
 use super::questions::{Answer, Ask};
 use super::{Thought, ThoughtPart};
-use crate::ids::{QuestionId, Ticket, TurnId};
+use crate::ids::{QuestionId, Seq, Ticket, TurnId};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,29 @@ pub enum Event {
         item: String,
         /// What came of it; the error is for people and for the model.
         outcome: Result<ToolOutcome, String>,
+    },
+    /// `thread/compact/start`: begins a turn that sums the conversation up.
+    Compact {
+        /// The request to answer.
+        ticket: Ticket,
+        /// The id that the executor chose.
+        turn: TurnId,
+    },
+    /// `thread/revert`: forgets a turn that has ended and everything after it.
+    Revert {
+        /// The request to answer.
+        ticket: Ticket,
+        /// The turn.
+        turn: String,
+        /// The last record before it that counts.
+        upto: Seq,
+    },
+    /// `thread/inject_items`: puts items into the model's history.
+    Inject {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Items of the Responses API, which the executor understands.
+        items: Vec<Value>,
     },
     /// Someone needs an answer of a client's.
     Asked {

@@ -55,9 +55,14 @@ pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str
             });
             continue;
         }
-        let Some(of) = growing.iter_mut().rfind(|growing| growing.turn.id == record.turn()) else { continue };
+        let known = |growing: &Growing| record.turn() == Some(growing.turn.id.as_str());
+        let Some(place) = growing.iter().rposition(known) else { continue };
+        let of = &mut growing[place];
         match record {
+            Record::Reverted { .. } => growing.truncate(place),
             Record::TurnStarted { .. }
+            | Record::Compacted { .. }
+            | Record::Injected { .. }
             | Record::TokensSpent(_)
             | Record::RequestTaken { .. }
             | Record::ThoughtSealed { .. } => {}

@@ -7,12 +7,16 @@
 
 mod begin;
 mod client_tools;
+mod compaction;
+mod conversation;
 mod effect;
 mod event;
 mod history;
+mod live;
 mod questions;
 mod record;
 mod requests;
+mod revert;
 mod thought;
 mod turn;
 mod usage;
@@ -25,9 +29,11 @@ use std::collections::{BTreeMap, VecDeque};
 use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
+pub use conversation::{Conversation, Said};
 pub use effect::{Effect, Reply};
 pub use event::{Event, Says, ToolOutcome};
 pub use history::{ItemTimes, KeptTurn, in_view, kept_turns, turns};
+pub use live::Live;
 pub use questions::{Answer, Ask, Outcome, request_id};
 pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
 pub use requests::REMEMBERED_REQUESTS;
@@ -36,6 +42,7 @@ pub use usage::Spent;
 
 use crate::ids::{QuestionId, ThreadId, Ticket};
 use begin::Spoken;
+use compaction::Room;
 use questions::Question;
 use requests::Requests;
 use turn::ActiveTurn;
@@ -56,6 +63,9 @@ pub struct Thread {
     /// How many `Begin` have come.
     begins: u64,
     last_call: u64,
+    room: Room,
+    /// How many records were given to be appended.
+    appended: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -71,6 +81,8 @@ struct Tentative {
     begun: bool,
     /// The turn that has just ended.
     ended: Option<ActiveTurn>,
+    /// A turn that had failed is being forgotten.
+    forgives: bool,
 }
 
 impl Thread {
@@ -86,6 +98,8 @@ impl Thread {
             requests: Requests::default(),
             begins: 0,
             last_call: 0,
+            room: Room::default(),
+            appended: 0,
             effects: VecDeque::new(),
         }
     }
@@ -120,6 +134,9 @@ impl Thread {
             Event::Interrupt { ticket, turn } => self.interrupt(at, ticket, turn.as_deref()),
             Event::Model { call, says } => self.model(at, call, says),
             Event::ToolDone { item, outcome } => self.tool_done(at, &item, outcome),
+            Event::Compact { ticket, turn } => self.compact(at, ticket, turn),
+            Event::Revert { ticket, turn, upto } => self.revert(at, ticket, turn, upto),
+            Event::Inject { ticket, items } => self.inject(at, ticket, items),
             Event::Asked { question, ask } => self.ask(at, question, ask),
             Event::Answered { question, answer } => self.answered(at, question, answer),
             Event::Withdrawn { question } => self.withdraw(question),
@@ -133,6 +150,9 @@ impl Thread {
     }
 
     fn push(&mut self, effect: Effect) {
+        if let Effect::Append(records) = &effect {
+            self.appended += records.len() as u64;
+        }
         self.effects.push_back(effect);
     }
 
@@ -231,11 +251,18 @@ impl Thread {
     /// after a restart it shows as interrupted.
     fn append_failed(&mut self, at: i64, message: &str) {
         self.drop_effects();
-        let Tentative { ticket, request, begun, ended } = std::mem::take(&mut self.tentative);
+        let Tentative { ticket, request, begun, ended, forgives } = std::mem::take(&mut self.tentative);
+        self.failed |= forgives;
         if let Some(request) = request {
             self.requests.take_back(&request);
         }
-        let Some(mut active) = self.turn.take().or(ended) else { return };
+        let Some(mut active) = self.turn.take().or(ended) else {
+            if let Some(ticket) = ticket {
+                let error = RpcError::internal(format!("nothing was changed: {message}"));
+                self.push(Effect::Refuse { ticket, error });
+            }
+            return;
+        };
         let message = format!("the turn could not be saved: {message}");
         if let Some(ticket) = ticket {
             self.push(Effect::Refuse { ticket, error: RpcError::internal(message.clone()) });

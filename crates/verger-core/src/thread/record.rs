@@ -1,12 +1,14 @@
 //! What is kept of a thread: one durable record per change.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use verger_wire::types::{
     McpToolCallError, McpToolCallStatus, ThreadItem, Turn, TurnError, TurnItemsView, TurnStatus,
 };
 
 use super::client_tools::output;
 use super::{Seal, Spent};
+use crate::ids::Seq;
 
 /// One durable change of a thread. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +74,38 @@ pub enum Record {
         /// When.
         at: i64,
     },
+    /// Turns are forgotten, and everything else that came with and after them.
+    Reverted {
+        /// The first of them.
+        turn: String,
+        /// The last record that still counts.
+        upto: Seq,
+        /// When.
+        at: i64,
+    },
+    /// The conversation was summed up: from here on the model is told the summary in its place. Clients see all of it as
+    /// before.
+    Compacted {
+        /// The turn in which that happened.
+        turn: String,
+        /// How many of the records right before this one the summary does not cover.
+        behind: u32,
+        /// In the model's words.
+        summary: String,
+        /// When.
+        at: i64,
+    },
+    /// A client put something into the model's history. It is no item.
+    Injected {
+        /// The turn that ran then.
+        turn: Option<String>,
+        /// How many items that turn had.
+        index: usize,
+        /// Items of the Responses API.
+        items: Vec<Value>,
+        /// When.
+        at: i64,
+    },
     /// An answer of the model cost something.
     TokensSpent(Spent),
     /// The model's provider sealed a thought of it.
@@ -117,6 +151,13 @@ impl Record {
     /// The kind of [`Self::RequestTaken`].
     pub const REQUEST_TAKEN: u8 = 21;
 
+    /// The kind of [`Self::Reverted`]. It and those after it are landmarks of the store.
+    pub const REVERTED: u8 = 16;
+    /// The kind of [`Self::Compacted`].
+    pub const COMPACTED: u8 = 17;
+    /// The kind of [`Self::Injected`].
+    pub const INJECTED: u8 = 18;
+
     /// The number under which the store keeps records of this kind.
     pub fn kind(&self) -> u8 {
         match self {
@@ -124,6 +165,9 @@ impl Record {
             Self::ItemStarted { .. } => 2,
             Self::ItemCompleted { .. } => 3,
             Self::TurnCompleted { .. } => 4,
+            Self::Reverted { .. } => Self::REVERTED,
+            Self::Compacted { .. } => Self::COMPACTED,
+            Self::Injected { .. } => Self::INJECTED,
             Self::CallAsked { .. } => 5,
             Self::CallApproved { .. } => 6,
             Self::TokensSpent(_) => Self::TOKENS_SPENT,
@@ -132,8 +176,8 @@ impl Record {
         }
     }
 
-    /// The turn's id.
-    pub fn turn(&self) -> &str {
+    /// The turn's id, where the record is about one.
+    pub fn turn(&self) -> Option<&str> {
         match self {
             Self::TurnStarted { turn, .. }
             | Self::ItemStarted { turn, .. }
@@ -141,9 +185,12 @@ impl Record {
             | Self::CallApproved { turn, .. }
             | Self::ItemCompleted { turn, .. }
             | Self::TurnCompleted { turn, .. }
+            | Self::Reverted { turn, .. }
+            | Self::Compacted { turn, .. }
             | Self::TokensSpent(Spent { turn, .. })
             | Self::RequestTaken { turn, .. }
-            | Self::ThoughtSealed { turn, .. } => turn,
+            | Self::ThoughtSealed { turn, .. } => Some(turn),
+            Self::Injected { turn, .. } => turn.as_deref(),
         }
     }
 

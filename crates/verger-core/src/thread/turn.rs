@@ -11,6 +11,7 @@ use verger_wire::{
     DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
 };
 
+use super::compaction::Summing;
 use super::record::{complete, cut_off, new_turn};
 use super::{Effect, Record, Says, Thread, ToolOutcome};
 use crate::ids::TurnId;
@@ -23,7 +24,9 @@ pub(super) struct ActiveTurn {
     /// What item ids of this turn begin with.
     prefix: String,
     /// The model call under way.
-    call: Option<u64>,
+    pub(super) call: Option<u64>,
+    /// What that call is for, if it is a summary.
+    pub(super) summing: Option<Summing>,
     /// Messages and thoughts under way: the model's name, and where in `turn.items`.
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way.
@@ -61,6 +64,7 @@ impl ActiveTurn {
             // The random end of the id: unique within the thread, and short enough to repeat in every delta.
             prefix: format!("{:012x}", id.0.as_u128() & 0xffff_ffff_ffff),
             call: None,
+            summing: None,
             open_texts: Vec::new(),
             open_tools: Vec::new(),
             wanted: Vec::new(),
@@ -103,6 +107,16 @@ impl ActiveTurn {
     pub(super) fn called(&mut self, call: u64) {
         self.call = Some(call);
         self.unheard = false;
+    }
+
+    /// A call for a summary: the model does not hear what is said meanwhile, nor what it has not heard yet.
+    pub(super) fn sums(&mut self, call: u64, summing: Summing) {
+        self.call = Some(call);
+        self.summing = Some(summing);
+    }
+
+    pub(super) fn is_unheard(&self) -> bool {
+        self.unheard
     }
 
     pub(super) fn is_calling(&self) -> bool {
@@ -216,6 +230,8 @@ impl ActiveTurn {
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
     pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
         let mut items = self.cut_answer();
+        let summing = self.summing.take();
+        items.extend(summing.map(|summing| self.turn.items[summing.index].clone()));
         for open in self.open_tools.drain(..) {
             cut_off(&mut self.turn.items[open.index], open.is_asked);
             items.push(self.turn.items[open.index].clone());
@@ -267,6 +283,9 @@ impl ActiveTurn {
 impl Thread {
     pub(super) fn model(&mut self, at: i64, call: u64, says: Says) {
         let Some(active) = self.turn.as_mut().filter(|active| active.call == Some(call)) else { return };
+        if active.summing.is_some() {
+            return self.summary_says(at, says);
+        }
         match says {
             Says::TextStarted { output } => {
                 self.text_started(at, output);
@@ -286,12 +305,11 @@ impl Thread {
             Says::ClientToolCall { namespace, tool, arguments } => {
                 active.wanted.push(Wanted::Client { namespace, tool, arguments });
             }
-            Says::Retrying { error } => {
-                let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
-                let error = ErrorNotification { error, will_retry: true, thread_id, turn_id };
-                self.notify(Notification::Error(error));
+            Says::Retrying { error } => self.tell_retry(error),
+            Says::Spent { used, window } => {
+                self.holds(Some(used.total_tokens));
+                self.spend(used, window);
             }
-            Says::Spent { used, window } => self.spend(used, window),
             Says::Completed => {
                 active.call = None;
                 // What the model never closed is complete with its call.
@@ -308,6 +326,13 @@ impl Thread {
                 self.end_turn(at, TurnStatus::Failed, Some(error), None);
             }
         }
+    }
+
+    /// Tells that a call of the model failed and is tried again.
+    pub(super) fn tell_retry(&mut self, error: TurnError) {
+        let Some(active) = &self.turn else { return };
+        let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
+        self.notify(Notification::Error(ErrorNotification { error, will_retry: true, thread_id, turn_id }));
     }
 
     /// Starts the tool calls that the model asked for. Not before its answer is complete: one that breaks off half-way
@@ -344,6 +369,9 @@ impl Thread {
             () if active.is_calling() || active.has_open_tools() => {}
             () if active.unheard => {
                 self.settle();
+                if self.is_full() {
+                    return self.sum_up(at, self.appended);
+                }
                 self.call_model();
             }
             () => self.end_turn(at, TurnStatus::Completed, None, None),

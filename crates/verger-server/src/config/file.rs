@@ -28,6 +28,13 @@ pub(super) struct File {
     /// How many tokens the model can hold: told to clients beside what a thread has spent.
     #[schemars(example = 128_000, extend("x-codex" = true))]
     pub(super) model_context_window: Option<u32>,
+    /// After how many tokens in its context the model is asked to sum the conversation up, and from then on told the
+    /// summary instead. Without it, nine tenths of `model_context_window`; without either, only when a client asks.
+    #[schemars(example = 100_000, extend("x-codex" = true))]
+    pub(super) model_auto_compact_token_limit: Option<u32>,
+    /// What the model is told when it is to sum the conversation up, instead of Verger's own words.
+    #[schemars(example = &"Summarize this conversation for whoever goes on with it.", extend("x-codex" = true))]
+    pub(super) compact_prompt: Option<String>,
     /// How hard the model is asked to think, in a thread whose client does not say: a word that its provider knows, as
     /// `low` or `high`. Without it, the provider is not told, and gives no reasoning to go on from, as models that do not
     /// reason refuse both.

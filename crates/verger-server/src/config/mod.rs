@@ -57,6 +57,10 @@ pub struct Config {
     pub model_provider: Option<String>,
     /// How many tokens the model can hold.
     pub model_context_window: Option<u32>,
+    /// After how many of them the conversation is summed up.
+    pub model_auto_compact_token_limit: Option<u32>,
+    /// How the model is asked to sum it up.
+    pub compact_prompt: Option<String>,
     /// How hard the model of a thread thinks that does not say.
     pub model_reasoning_effort: Option<String>,
     /// How much of its reasoning it tells.

@@ -12,7 +12,7 @@ use verger_wire::types::ThreadStatus;
 use super::{Asked, Change, House, OwnerRequest, Pending};
 use crate::meta::Meta;
 use crate::replier::Replier;
-use crate::thread::{PageQuery, Picture, Walk};
+use crate::thread::{PageQuery, Picture, Walk, WalkError};
 
 impl House {
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -61,12 +61,15 @@ impl House {
             let read = async {
                 let row = store.thread(thread).await.map_err(|e| RpcError::internal(e.to_string()))?;
                 let row = row.ok_or_else(|| RpcError::thread_not_loaded(thread))?;
-                let walk = Walk { store, thread, head: row.head };
-                let records = if include_turns {
-                    walk.all().await.map_err(|error| RpcError::internal(error.to_string()))?
-                } else {
-                    Vec::new()
+                let records = async {
+                    if include_turns {
+                        Walk::open(store, thread, row.head).await?.all().await
+                    } else {
+                        Ok(Vec::new())
+                    }
                 };
+                let records =
+                    records.await.map_err(|error: WalkError| RpcError::internal(error.to_string()))?;
                 let thread = Meta::from_row(&row).to_wire(ThreadStatus::NotLoaded, turns(records, None));
                 Ok(ThreadReadResponse { thread })
             };
@@ -79,10 +82,10 @@ impl House {
         let store = self.shared.store.clone();
         self.tasks.spawn(async move {
             match store.thread(thread).await {
-                Ok(Some(row)) => {
-                    let walk = Walk { store, thread, head: row.head };
-                    Picture { walk, active: None }.answer(replier, query).await;
-                }
+                Ok(Some(row)) => match Walk::open(store, thread, row.head).await {
+                    Ok(walk) => Picture { walk, active: None }.answer(replier, query).await,
+                    Err(error) => replier.refuse(&RpcError::internal(error.to_string())),
+                },
                 Ok(None) => replier.refuse(&RpcError::thread_not_loaded(thread)),
                 Err(error) => replier.refuse(&RpcError::internal(error.to_string())),
             }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use verger_core::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
 use verger_core::server::{self, Ending, ServerName, StoreFailure};
@@ -138,6 +139,14 @@ pub(crate) enum OwnerRequest {
     /// As `Read`.
     Page(PageQuery),
     Label(Label),
+    /// Forget this turn and all after it.
+    Revert {
+        before: String,
+    },
+    Compact,
+    Inject {
+        items: Vec<Value>,
+    },
 }
 
 /// The way to the house.

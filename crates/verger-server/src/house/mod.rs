@@ -277,7 +277,10 @@ impl House {
             }
             Asked::Unsubscribe(thread) => Event::Unsubscribe { ticket, connection, thread: *thread },
             Asked::Owner(thread, request) => {
-                let begins_turn = matches!(request, OwnerRequest::TurnStart(_) | OwnerRequest::TurnSteer(_));
+                let begins_turn = matches!(
+                    request,
+                    OwnerRequest::TurnStart(_) | OwnerRequest::TurnSteer(_) | OwnerRequest::Compact
+                );
                 Event::Request { ticket, connection, thread: *thread, begins_turn }
             }
             Asked::Edit(thread, change) => {

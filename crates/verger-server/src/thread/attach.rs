@@ -13,12 +13,17 @@ use super::walk::WalkError;
 use crate::outbox;
 use crate::replier::Replier;
 
+/// How much of a thread's turns an answer carries, in bytes as they are kept. Clients page through the rest.
+const TURNS_BYTES: usize = 8 << 20;
+
 /// What a resume shows of a thread beside its turns.
 #[derive(Default)]
 struct Pages {
     first: Option<ThreadTurnsListResponse>,
     /// Cursors to the newest turn and the newest item.
     newest: [Option<String>; 2],
+    /// Cursor to the turns before those in the answer, where it does not hold all.
+    older: Option<String>,
 }
 
 impl Pages {
@@ -31,7 +36,7 @@ impl Pages {
             Some(query) => Some(picture.turns(&query).await?),
             None => None,
         };
-        Ok(Self { first, newest: picture.newest().await? })
+        Ok(Self { first, newest: picture.newest().await?, older: None })
     }
 }
 
@@ -72,15 +77,18 @@ impl Owner {
             Attach::Fork { exclude_turns } => (*exclude_turns, false, None),
             Attach::Resume { exclude_turns, page, .. } => (*exclude_turns, true, *page),
         };
-        let turns = (!exclude_turns).then(|| self.turns());
-        let picture = self.picture().filter(|_| resumes);
+        let picture = self.picture();
+        let in_memory = (!exclude_turns && picture.is_none()).then(|| self.turns());
         async move {
-            let turns = match turns {
-                Some(turns) => turns.await?,
-                None => Vec::new(),
+            let (turns, older) = match (&picture, in_memory) {
+                (Some(picture), _) if !exclude_turns => {
+                    picture.newest_turns(TURNS_BYTES).await.map_err(|error| error.to_string())?
+                }
+                (_, Some(turns)) => (turns.await?, None),
+                _ => (Vec::new(), None),
             };
-            let pages = Pages::of(picture, page).await.map_err(|error| error.to_string())?;
-            Ok((turns, pages))
+            let pages = Pages::of(picture.filter(|_| resumes), page).await;
+            Ok((turns, Pages { older, ..pages.map_err(|error| error.to_string())? }))
         }
     }
 
@@ -97,12 +105,13 @@ impl Owner {
             if self.subscribers.is_empty() {
                 self.apply(*over);
             }
-            let Pages { first, newest: [turns_backwards_cursor, items_backwards_cursor] } = pages;
+            let Pages { first, newest: [turns_backwards_cursor, items_backwards_cursor], older } = pages;
             return replier.ok(&ThreadResumeResponse {
                 started: self.meta.to_response(self.machine.status(), turns),
                 initial_turns_page: first,
                 turns_backwards_cursor,
                 items_backwards_cursor,
+                older_turns_cursor: older,
                 subscription_id: Some(subscription.to_string()),
                 replay: None,
             });

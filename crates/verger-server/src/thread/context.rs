@@ -1,35 +1,28 @@
 //! What a model is told: the conversation as turns and items, turned into model input.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
-use verger_core::thread::{OUTCOME_UNKNOWN, Seal};
+use verger_core::thread::{Conversation, OUTCOME_UNKNOWN, Said, Seal};
 use verger_model::{InputItem, Part, Reasoning, client_name, offered_name};
-use verger_wire::types::{
-    ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, Turn, UserInput,
-};
+use verger_wire::types::{ImageDetail, McpToolCallItem, MediaSource, ReasoningItem, ThreadItem, UserInput};
 
-use super::{client_tools, images};
+use super::{client_tools, compaction, images, injecting};
 
 /// The conversation in the model's terms, oldest first. A turn that was cut off is part of it: what was said was said.
 ///
-/// Of its thoughts the model hears what is `sealed`, by the item's id: the words that people see would be taken for its
-/// answer.
-pub(super) fn input<'a>(
-    turns: impl IntoIterator<Item = &'a Turn>,
-    sealed: &HashMap<String, Seal>,
-) -> Vec<InputItem> {
-    let mut input = Vec::new();
-    for turn in turns {
-        for (place, item) in turn.items.iter().enumerate() {
-            match item {
-                ThreadItem::Reasoning(thought) => {
-                    let led_on = led_on(&turn.items[place + 1..]);
-                    let seal = sealed.get(&thought.id).filter(|_| led_on);
-                    input.extend(seal.map(|seal| given_back(thought, seal)));
-                }
-                _ => input.extend(items(item)),
+/// Of its thoughts the model hears what `provider` has sealed: the words that people see would be taken for its answer.
+pub(super) fn input(conversation: Conversation, provider: &str) -> Vec<InputItem> {
+    let Conversation { summary, said, sealed } = conversation;
+    let mut input: Vec<InputItem> = summary.as_deref().map(compaction::told).into_iter().collect();
+    for (place, one) in said.iter().enumerate() {
+        match one {
+            Said::Item(ThreadItem::Reasoning(thought)) => {
+                let led_on = led_on(&said[place + 1..]);
+                let seal = sealed.get(&thought.id).filter(|seal| led_on && seal.provider == provider);
+                input.extend(seal.map(|seal| given_back(thought, seal)));
             }
+            Said::Item(item) => input.extend(items(item)),
+            // It was understood when it was taken; an older version may have understood more.
+            Said::Injected(item) => input.extend(injecting::understood(item)),
         }
     }
     input
@@ -37,9 +30,15 @@ pub(super) fn input<'a>(
 
 /// Whether the model said or wanted something after a thought: providers refuse a thought that led to nothing, as one does
 /// whose answer was cut.
-fn led_on(after: &[ThreadItem]) -> bool {
-    let next = after.iter().find(|item| !matches!(item, ThreadItem::Reasoning(_)));
-    next.is_some_and(|next| !matches!(next, ThreadItem::UserMessage(_)))
+fn led_on(after: &[Said]) -> bool {
+    let next = after.iter().find(|said| !matches!(said, Said::Item(ThreadItem::Reasoning(_))));
+    let by_others = |said: &Said| {
+        matches!(
+            said,
+            Said::Item(ThreadItem::UserMessage(_) | ThreadItem::ContextCompaction(_)) | Said::Injected(_)
+        )
+    };
+    next.is_some_and(|next| !by_others(next))
 }
 
 fn given_back(thought: &ReasoningItem, seal: &Seal) -> InputItem {
@@ -78,7 +77,8 @@ pub(super) fn items(item: &ThreadItem) -> Vec<InputItem> {
                 InputItem::ToolOutput { call_id, output: client_tools::output(call) },
             ]
         }
-        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) => Vec::new(),
+        // A summary is told where it stands, not where it was made.
+        ThreadItem::Reasoning(_) | ThreadItem::Plan(_) | ThreadItem::ContextCompaction(_) => Vec::new(),
     }
 }
 

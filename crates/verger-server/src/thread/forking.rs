@@ -52,7 +52,7 @@ impl Forking {
         generation: Generation,
     ) -> Result<(Meta, Log), OpenError> {
         let seed = self.seed(&store).await?;
-        let walk = Walk { store: store.clone(), thread: self.source, head: seed.head };
+        let walk = Walk::open(store.clone(), self.source, seed.head).await.map_err(failed)?;
         let upto = self.upto(&walk, seed.active.as_deref()).await?;
         let mut meta = Meta::forked(&seed.meta, thread, self.now, self.ephemeral);
         if upto == Seq(0) {
@@ -64,11 +64,13 @@ impl Forking {
             let records = records.into_iter().map(|(_, record)| record).collect();
             return Ok((meta, Log::in_memory(records)));
         }
-        if upto > Seq(0) {
-            let new = meta.to_new_thread();
-            store.fork(self.source, upto, thread, generation, new).await.map_err(unclaimed)?;
+        if upto == Seq(0) {
+            return Ok((meta, Log::stored(store, thread, generation)));
         }
-        Ok((meta, Log::stored(store, thread, generation, upto)))
+        let new = meta.to_new_thread();
+        store.fork(self.source, upto, thread, generation, new).await.map_err(unclaimed)?;
+        let log = Log::reopened(store, thread, generation, upto).await.map_err(failed)?;
+        Ok((meta, log))
     }
 
     /// From the source's owner, which knows more than the store; else from the store.
@@ -109,7 +111,7 @@ impl Forking {
     }
 }
 
-fn failed(error: WalkError) -> OpenError {
+pub(super) fn failed(error: WalkError) -> OpenError {
     OpenError::Failed(error.to_string())
 }
 

@@ -1,11 +1,13 @@
 //! Where a thread's records are: in the store, or for an ephemeral thread in memory.
 
+use std::sync::Arc;
+
 use verger_core::ids::{Generation, Seq, ThreadId};
-use verger_core::thread::{Record, turns};
+use verger_core::thread::{Conversation, Live, Record, turns};
 use verger_store::{Append, ChangeError, Labels, Store, ThreadPatch};
 use verger_wire::types::Turn;
 
-use super::walk::Walk;
+use super::walk::{Walk, WalkError};
 use crate::meta::Meta;
 
 /// One thread's log under its current owner.
@@ -13,6 +15,17 @@ use crate::meta::Meta;
 pub(super) struct Log {
     place: Place,
     head: Seq,
+    /// What of it counts. In memory nothing else is there.
+    live: Arc<Live>,
+    /// The last one that counts.
+    summary: Summary,
+}
+
+/// Where a summary is, and the last record that it covers; 0 where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    at: Seq,
+    covers: Seq,
 }
 
 #[derive(Debug)]
@@ -22,13 +35,28 @@ enum Place {
 }
 
 impl Log {
-    pub(super) fn stored(store: Store, thread: ThreadId, generation: Generation, head: Seq) -> Self {
-        Self { place: Place::Stored { store, thread, generation }, head }
+    /// That of a thread which begins.
+    pub(super) fn stored(store: Store, thread: ThreadId, generation: Generation) -> Self {
+        let place = Place::Stored { store, thread, generation };
+        Self { place, head: Seq(0), live: Arc::default(), summary: Summary::default() }
+    }
+
+    /// That of a thread which goes on.
+    pub(super) async fn reopened(
+        store: Store,
+        thread: ThreadId,
+        generation: Generation,
+        head: Seq,
+    ) -> Result<Self, WalkError> {
+        let walk = Walk::open(store.clone(), thread, head).await?;
+        let summary = Summary::last_of(&walk).await?;
+        let live = Arc::clone(&walk.live);
+        Ok(Self { place: Place::Stored { store, thread, generation }, head, live, summary })
     }
 
     pub(super) fn in_memory(records: Vec<Record>) -> Self {
-        let head = Seq(u32::try_from(records.len()).unwrap_or(u32::MAX));
-        Self { place: Place::Memory(records), head }
+        let (head, summary) = (place(records.len()), Summary::last_in(&records));
+        Self { place: Place::Memory(records), head, live: Arc::default(), summary }
     }
 
     /// The last record's number.
@@ -45,8 +73,13 @@ impl Log {
     pub(super) async fn append(&mut self, records: Vec<Record>, meta: &Meta) -> Result<(), String> {
         match &mut self.place {
             Place::Memory(kept) => {
-                self.head.0 += u32::try_from(records.len()).unwrap_or(u32::MAX);
-                kept.extend(records);
+                for record in records {
+                    match record {
+                        Record::Reverted { upto, .. } => kept.truncate(upto.0 as usize),
+                        record => kept.push(record),
+                    }
+                }
+                (self.head, self.summary) = (place(kept.len()), Summary::last_in(kept));
                 Ok(())
             }
             Place::Stored { store, thread, generation } => {
@@ -60,12 +93,13 @@ impl Log {
                         cwd: Some(meta.cwd.clone()),
                         model: Some(meta.model.clone()),
                         model_provider: Some(meta.model_provider.clone()),
-                        preview: None,
+                        // A thread may begin without a message, and its first one be forgotten.
+                        preview: Some(meta.preview.clone()),
                         settings: Some(meta.settings_json()),
                     },
                 };
-                let records = records.iter();
-                let records = records
+                let encoded = records.iter();
+                let encoded = encoded
                     .map(|record| verger_store::Record { kind: record.kind(), body: record.encode() })
                     .collect();
                 let append = Append {
@@ -74,11 +108,43 @@ impl Log {
                     after: self.head,
                     create,
                     patch,
-                    records,
+                    records: encoded,
                 };
+                let before = self.head;
                 self.head = store.append(append).await.map_err(|error| error.to_string())?;
+                self.look_back(before, &records).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Notes what the records behind `before` say of those before them.
+    async fn look_back(&mut self, before: Seq, records: &[Record]) {
+        for (seq, record) in (before.0 + 1..).map(Seq).zip(records) {
+            match record {
+                Record::Compacted { .. } => self.summary = Summary::of(seq, record),
+                Record::Reverted { upto, .. } => {
+                    Arc::make_mut(&mut self.live).forget(*upto, seq);
+                    let Some(walk) = self.walk() else { continue };
+                    self.summary = Summary::last_of(&walk).await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the last summary was not found; all is read from now on");
+                        Summary::default()
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the model is told: all but the last `behind` records, from the last summary on. The error is for people.
+    pub(super) async fn conversation(&self, behind: u32) -> Result<Conversation, String> {
+        let (after, upto) = (self.summary.covers, Seq(self.head.0.saturating_sub(behind)));
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => {
+                Ok(Conversation::of(kept[after.0.min(upto.0) as usize..upto.0 as usize].iter().cloned()))
+            }
+            (_, Some(walk)) => walk.conversation(after, upto).await.map_err(|error| error.to_string()),
+            (_, None) => Ok(Conversation::default()),
         }
     }
 
@@ -90,18 +156,33 @@ impl Log {
         }
     }
 
-    /// The last records of one kind, newest first: at most `limit` of them, and none that stands before the last `reach`
-    /// records. The error is for people.
-    pub(super) async fn latest(&self, kind: u8, reach: u32, limit: usize) -> Result<Vec<Record>, String> {
-        match &self.place {
-            Place::Memory(kept) => {
-                let near = kept.iter().rev().take(usize::try_from(reach).unwrap_or(usize::MAX));
-                Ok(near.filter(|record| record.kind() == kind).take(limit).cloned().collect())
+    /// The last records of one kind, newest first: at most `limit` of them. The error is for people.
+    pub(super) async fn latest(&self, kind: u8, limit: usize) -> Result<Vec<Record>, String> {
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => {
+                let of_kind = kept.iter().rev().filter(|record| record.kind() == kind);
+                Ok(of_kind.take(limit).cloned().collect())
             }
-            Place::Stored { .. } => match self.walk() {
-                Some(walk) => walk.latest(kind, reach, limit).await.map_err(|error| error.to_string()),
-                None => Ok(Vec::new()),
-            },
+            (_, Some(walk)) => walk.latest(kind, limit).await.map_err(|error| error.to_string()),
+            (_, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// How many tokens the model held after its last answer, as far as the log says; nothing if it has summed up since. The
+    /// error is for people.
+    pub(super) async fn held(&self) -> Result<Option<i64>, String> {
+        let tokens = |record: &Record| match record {
+            Record::TokensSpent(spent) => Some(spent.usage.last.total_tokens),
+            _ => None,
+        };
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => Ok(kept[self.summary.at.0 as usize..].iter().rev().find_map(tokens)),
+            (_, Some(walk)) => {
+                let last = walk.last(Record::TOKENS_SPENT).await.map_err(|error| error.to_string())?;
+                let since = last.filter(|(seq, _)| *seq > self.summary.at);
+                Ok(since.and_then(|(_, record)| tokens(&record)))
+            }
+            (_, None) => Ok(None),
         }
     }
 
@@ -109,7 +190,8 @@ impl Log {
     pub(super) fn walk(&self) -> Option<Walk> {
         match &self.place {
             Place::Stored { store, thread, .. } if !self.is_empty() => {
-                Some(Walk { store: store.clone(), thread: *thread, head: self.head })
+                let live = Arc::clone(&self.live);
+                Some(Walk { store: store.clone(), thread: *thread, head: self.head, live })
             }
             _ => None,
         }
@@ -135,6 +217,30 @@ impl Log {
             tracing::warn!(%thread, %error, "the thread's claim was not released");
         }
     }
+}
+
+impl Summary {
+    async fn last_of(walk: &Walk) -> Result<Self, WalkError> {
+        let last = walk.last(Record::COMPACTED).await?;
+        Ok(last.map(|(seq, record)| Self::of(seq, &record)).unwrap_or_default())
+    }
+
+    fn last_in(records: &[Record]) -> Self {
+        let last = records.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
+        last.map(|last| Self::of(place(last + 1), &records[last])).unwrap_or_default()
+    }
+
+    fn of(at: Seq, record: &Record) -> Self {
+        match record {
+            Record::Compacted { behind, .. } => Self { at, covers: Seq(at.0.saturating_sub(behind + 1)) },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// The number of the last of so many records.
+fn place(count: usize) -> Seq {
+    Seq(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// A log as it was at some moment.

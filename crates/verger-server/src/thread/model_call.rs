@@ -26,6 +26,8 @@ pub(super) struct Asking {
     pub(super) model: String,
     pub(super) instructions: String,
     pub(super) input: Vec<InputItem>,
+    /// Whether it may call the thread's tools.
+    pub(super) with_tools: bool,
     /// How hard it is to think.
     pub(super) effort: Option<String>,
     /// How much of that it is to tell.
@@ -39,9 +41,20 @@ pub(super) struct Asking {
 /// Calls the provider. Nothing happens before the first poll.
 pub(super) fn call(asking: Asking) -> Saying {
     let begin = async move {
-        let Asking { caller, provider, model, instructions, input, effort, summary, schema, window } = asking;
-        let offline = provider.wire_api == WireApi::Offline;
-        let tools = if offline { Vec::new() } else { caller.offered().await };
+        let Asking {
+            caller,
+            provider,
+            model,
+            instructions,
+            input,
+            with_tools,
+            effort,
+            summary,
+            schema,
+            window,
+        } = asking;
+        let offered = with_tools && provider.wire_api != WireApi::Offline;
+        let tools = if offered { caller.offered().await } else { Vec::new() };
         let input = images::load(input, caller.folder.clone()).await;
         let request = ModelRequest {
             model,

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{QuestionId, Seq, SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, SubscriptionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Record, Says, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
@@ -16,13 +16,12 @@ use verger_wire::types::Turn;
 
 use super::asking::Asked;
 use super::client_tools::ClientTool;
-use super::forking::{Forking, Seed, unclaimed};
+use super::forking::{Forking, Seed, failed, unclaimed};
 use super::log::Log;
 use super::manner::Manner;
 use super::message::ToThread;
 use super::model_call::{self, Saying};
 use super::pages::{PageQuery, Picture};
-use super::recall;
 use super::tools::Caller;
 use crate::house::OwnerRequest;
 use crate::labels::{self, Label};
@@ -46,6 +45,9 @@ pub(super) enum Asker {
     Start(Replier),
     Steer(Replier),
     Interrupt(Replier),
+    Revert(Replier),
+    /// Whose answer says nothing but that it is done.
+    Plain(Replier),
 }
 
 /// What the owner knows. Its parts have one owner each: this task.
@@ -87,6 +89,7 @@ pub(crate) async fn run(caller: Caller, origin: Origin, mut inbox: mpsc::Unbound
     if is_fork && !owner.log.is_empty() {
         owner.materialized();
     }
+    owner.measure_room();
     owner.start_eager();
     owner.serve(&mut inbox).await;
     owner.end().await;
@@ -103,21 +106,20 @@ impl Owner {
         let comes_back = matches!(origin, Origin::Saved);
         let (meta, log) = match origin {
             Origin::Fresh(meta) if meta.ephemeral => (*meta, Log::in_memory(Vec::new())),
-            Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation, Seq(0))),
+            Origin::Fresh(meta) => (*meta, Log::stored(store, thread, generation)),
             Origin::Saved => {
                 let row = store.claim(thread, generation).await.map_err(unclaimed)?;
-                (Meta::from_row(&row), Log::stored(store, thread, generation, row.head))
+                let log = Log::reopened(store, thread, generation, row.head).await.map_err(failed)?;
+                (Meta::from_row(&row), log)
             }
             Origin::Forked(forking) => forking.begin(store, thread, generation).await?,
         };
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
         caller.client_tools = meta.settings.client_tools.iter().map(ClientTool::spec).collect();
-        let mut machine = Thread::new(thread);
-        machine.has_spent(recall::spent(&log).await.map_err(server::OpenError::Failed)?);
-        let owner = Self {
+        let mut owner = Self {
             caller,
-            machine,
+            machine: Thread::new(thread),
             meta,
             log,
             subscribers: BTreeMap::new(),
@@ -131,6 +133,7 @@ impl Owner {
             knows_requests: false,
             errands: JoinSet::new(),
         };
+        owner.recall_tokens().await.map_err(server::OpenError::Failed)?;
         let status = owner.machine.status();
         if comes_back {
             // Who heard that it was unloaded hears that it no longer is. Of a new thread `thread/started` tells.
@@ -201,7 +204,10 @@ impl Owner {
             // A fork that was given up meanwhile needs no answer.
             ToThread::Seed(answer) => drop(answer.send(self.seed())),
             ToThread::Notify(notification) => self.notify(&notification),
-            ToThread::ConfigChanged => self.start_eager(),
+            ToThread::ConfigChanged => {
+                self.measure_room();
+                self.start_eager();
+            }
             ToThread::Stop => {}
         }
     }
@@ -211,6 +217,7 @@ impl Owner {
         self.meta.apply(over);
         self.caller.folder = PathBuf::from(&self.meta.cwd);
         self.caller.servers_off = self.meta.settings.servers_off.clone().into();
+        self.measure_room();
     }
 
     /// Every turn as of now, the active one as far as it has come. The error is for people.
@@ -257,6 +264,9 @@ impl Owner {
             }
             OwnerRequest::Read { include_turns } => self.read(replier, include_turns),
             OwnerRequest::Page(query) => self.page(replier, query),
+            OwnerRequest::Revert { before } => self.revert(ticket, replier, before).await,
+            OwnerRequest::Compact => self.compact(ticket, replier).await,
+            OwnerRequest::Inject { items } => self.inject(ticket, replier, items).await,
             OwnerRequest::Label(label) => self.label(replier, &label).await,
         }
     }

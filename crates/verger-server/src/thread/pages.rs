@@ -60,7 +60,7 @@ enum From {
 }
 
 /// A page, as the wire has it.
-enum Page {
+pub(super) enum Page {
     Turns(ThreadTurnsListResponse),
     Items(ThreadItemsListResponse),
 }
@@ -114,7 +114,7 @@ impl TurnsQuery {
 // === impl Picture ===
 
 impl Picture {
-    async fn page(&self, query: PageQuery) -> Result<Page, RpcError> {
+    pub(super) async fn page(&self, query: PageQuery) -> Result<Page, RpcError> {
         let page = match query {
             PageQuery::Turns(query) => self.turns(&query).await.map(Page::Turns),
             PageQuery::Items(query) => match self.items(&query).await {
@@ -149,6 +149,22 @@ impl Picture {
         let newest = ItemsQuery { turn: None, from: From::End, direction: Direction::Descending, limit: 1 };
         let items = self.items(&newest).await?;
         Ok([turn, items.and_then(|page| page.backwards_cursor)])
+    }
+
+    /// The newest turns, the active one as far as it has come, and a cursor to those before them where `room` bytes do not
+    /// hold all.
+    pub(super) async fn newest_turns(&self, room: usize) -> Result<(Vec<Turn>, Option<String>), WalkError> {
+        let active = self.active.as_ref();
+        let newest = self.walk.newest_turns(active.map(|turn| turn.id.as_str()), room).await?;
+        let mut turns: Vec<Turn> = newest.turns.into_iter().map(|kept| kept.turn).collect();
+        if let (Some(active), Some(last)) = (active, turns.last_mut()) {
+            last.clone_from(active);
+        }
+        let older = newest.cut.map(|turn| {
+            let place = Place { turn, index: 0 };
+            Cursor { place, with: false }.encode(Listed::Turns, self.walk.thread)
+        });
+        Ok((turns, older))
     }
 
     pub(super) async fn turns(&self, query: &TurnsQuery) -> Result<ThreadTurnsListResponse, WalkError> {

@@ -1,10 +1,8 @@
 //! What an owner looks up in its thread's past, when it is needed and no sooner: what was spent, which requests were
 //! taken, and what became of a turn.
 
-use std::collections::HashMap;
-
 use verger_core::ids::Ticket;
-use verger_core::thread::{REMEMBERED_REQUESTS, Record, Seal, Spent, in_view};
+use verger_core::thread::{REMEMBERED_REQUESTS, Record, Spent, in_view};
 use verger_wire::RpcError;
 use verger_wire::requests::TurnStartResponse;
 use verger_wire::types::TurnItemsView;
@@ -12,38 +10,30 @@ use verger_wire::types::TurnItemsView;
 use super::log::Log;
 use super::owner::{Asker, Owner};
 
-/// Records that are passed over, at most, in search of what a thread has spent: every answer of a model writes it anew.
-const NEAR: u32 = 2_000;
-/// The same in search of requests.
-const FAR: u32 = 20_000;
-
 /// What the log says was spent. The error is for people.
-pub(super) async fn spent(log: &Log) -> Result<Option<Spent>, String> {
-    let last = log.latest(Record::TOKENS_SPENT, NEAR, 1).await?;
+async fn spent(log: &Log) -> Result<Option<Spent>, String> {
+    let last = log.latest(Record::TOKENS_SPENT, 1).await?;
     Ok(last.into_iter().find_map(|record| match record {
         Record::TokensSpent(spent) => Some(spent),
         _ => None,
     }))
 }
 
-/// The thoughts that this provider can read again, by their items' ids.
-pub(super) fn seals(records: &[Record], provider: &str) -> HashMap<String, Seal> {
-    let sealed = records.iter().filter_map(|record| match record {
-        Record::ThoughtSealed { item, seal, .. } if seal.provider == provider => {
-            Some((item.clone(), seal.clone()))
-        }
-        _ => None,
-    });
-    sealed.collect()
-}
-
 impl Owner {
+    /// Tells the machine what the log says of tokens. The error is for people.
+    pub(super) async fn recall_tokens(&mut self) -> Result<(), String> {
+        let (spent, held) = (spent(&self.log).await?, self.log.held().await?);
+        self.machine.has_spent(spent);
+        self.machine.holds(held);
+        Ok(())
+    }
+
     /// Whether a turn has taken this request before.
     pub(super) async fn has_taken(&mut self, request: Option<&str>) -> Result<bool, String> {
         let Some(request) = request else { return Ok(false) };
         if !self.knows_requests {
             let thread = self.meta.id.to_string();
-            let mut records = self.log.latest(Record::REQUEST_TAKEN, FAR, REMEMBERED_REQUESTS).await?;
+            let mut records = self.log.latest(Record::REQUEST_TAKEN, REMEMBERED_REQUESTS).await?;
             records.reverse();
             let taken = records.into_iter().filter_map(|record| match record {
                 Record::RequestTaken { turn, request, thread: by } if by == thread => Some((request, turn)),

@@ -7,14 +7,16 @@ use uuid::Uuid;
 use verger_core::ids::{Ticket, TurnId};
 use verger_core::server;
 use verger_core::thread::{Effect, Event, Reply};
-use verger_model::WireApi;
+use verger_model::{InputItem, ProviderConfig, WireApi};
 use verger_wire::requests::{Empty, TurnStartParams, TurnStartResponse, TurnSteerResponse};
 use verger_wire::types::{ThreadStatus, UserInput};
 use verger_wire::{Notification, RpcError, ThreadStatusChangedNotification};
 
 use super::approval::Policy;
-use super::owner::{Asker, Owner, as_of_now};
-use super::{context, model_call, raw, recall};
+use super::manner::Manner;
+use super::model_call::{self, Asking};
+use super::owner::{Asker, Owner};
+use super::{context, raw};
 use crate::config::Start;
 use crate::meta::{Overrides, Settings};
 use crate::outbox;
@@ -118,6 +120,7 @@ impl Owner {
                 }
             }
             Effect::Notify(notification) => self.notify(&notification),
+            Effect::Announce(notification) => self.caller.shared.announce(&notification),
             Effect::Status(status) => self.tell_status(status),
             Effect::Reply { ticket, reply } => match (self.tickets.remove(&ticket), reply) {
                 (Some(Asker::Start(replier)), Reply::Turn(turn)) => {
@@ -126,7 +129,9 @@ impl Owner {
                 (Some(Asker::Steer(replier)), Reply::Turn(turn)) => {
                     replier.ok(&TurnSteerResponse { turn_id: turn.id });
                 }
-                (Some(Asker::Interrupt(replier)), Reply::Interrupted) => replier.ok(&Empty {}),
+                (Some(Asker::Interrupt(replier)), Reply::Interrupted)
+                | (Some(Asker::Plain(replier)), Reply::Done) => replier.ok(&Empty {}),
+                (Some(Asker::Revert(replier)), Reply::Reverted) => self.reverted(replier).await,
                 // An answer of another kind than the question: dropping the replier says that it failed.
                 (asker, reply) => {
                     tracing::error!(answered = asker.is_some(), ?reply, "an answer fits no question")
@@ -134,13 +139,19 @@ impl Owner {
             },
             Effect::Recall { ticket, turn } => self.recall(ticket, turn),
             Effect::Refuse { ticket, error } => {
-                if let Some(Asker::Start(replier) | Asker::Steer(replier) | Asker::Interrupt(replier)) =
-                    self.tickets.remove(&ticket)
+                if let Some(
+                    Asker::Start(replier)
+                    | Asker::Steer(replier)
+                    | Asker::Interrupt(replier)
+                    | Asker::Revert(replier)
+                    | Asker::Plain(replier),
+                ) = self.tickets.remove(&ticket)
                 {
                     replier.refuse(&error);
                 }
             }
             Effect::CallModel { call } => self.call_model(call).await,
+            Effect::SumUp { call, behind } => self.sum_up(call, behind).await,
             Effect::CancelModel => self.saying = None,
             Effect::CallTool { item, server, tool, arguments } => {
                 let caller = self.caller.clone();
@@ -213,46 +224,48 @@ impl Owner {
     }
 
     async fn call_model(&mut self, call: u64) {
-        let config = self.caller.shared.config();
         let manner = self.manner();
-        let provider = config.model_providers.get(&manner.provider).cloned();
-        let saying = match (provider, self.log.until_now().read().await) {
-            (Some(provider), Ok(records)) => {
-                let sealed = recall::seals(&records, &provider.id);
-                let turns = as_of_now(records, self.machine.active_turn().cloned());
-                let input = context::input(&turns, &sealed);
-                let Settings {
-                    base_instructions,
-                    developer_instructions,
-                    effort,
-                    summary,
-                    context_window,
-                    ..
-                } = manner.settings;
-                let instructions: Vec<_> =
-                    [base_instructions, developer_instructions].into_iter().flatten().collect();
-                let window = context_window.or(config.model_context_window);
-                model_call::call(model_call::Asking {
-                    caller: self.caller.clone(),
-                    provider,
-                    model: manner.model,
-                    instructions: instructions.join("\n\n"),
-                    input,
-                    effort,
-                    summary,
-                    schema: manner.schema,
-                    window: window.map(i64::from),
-                })
+        let saying = match (self.provider(&manner), self.log.conversation(0).await) {
+            (Ok(provider), Ok(conversation)) => {
+                let input = context::input(conversation, &provider.id);
+                model_call::call(self.asking(manner, provider, input))
             }
-            (None, _) => {
-                let provider = &manner.provider;
-                model_call::failed(format!(
-                    "no model provider '{provider}' is configured any more; add [model_providers.{provider}] to the config"
-                ))
-            }
-            (_, Err(message)) => model_call::failed(message),
+            (Err(message), _) | (_, Err(message)) => model_call::failed(message),
         };
         self.saying = Some((call, saying));
+    }
+
+    /// The provider of a turn. The error is for people.
+    pub(super) fn provider(&self, manner: &Manner) -> Result<ProviderConfig, String> {
+        let id = &manner.provider;
+        let provider = self.caller.shared.config().model_providers.get(id).cloned();
+        provider.ok_or_else(|| {
+            format!(
+                "no model provider '{id}' is configured any more; add [model_providers.{id}] to the config"
+            )
+        })
+    }
+
+    /// What the model is asked, in this turn's way.
+    pub(super) fn asking(&self, manner: Manner, provider: ProviderConfig, input: Vec<InputItem>) -> Asking {
+        let Manner { model, settings, schema, .. } = manner;
+        let Settings { base_instructions, developer_instructions, effort, summary, context_window, .. } =
+            settings;
+        let instructions: Vec<_> =
+            [base_instructions, developer_instructions].into_iter().flatten().collect();
+        let window = context_window.or(self.caller.shared.config().model_context_window);
+        Asking {
+            caller: self.caller.clone(),
+            provider,
+            model,
+            instructions: instructions.join("\n\n"),
+            input,
+            with_tools: true,
+            effort,
+            summary,
+            schema,
+            window: window.map(i64::from),
+        }
     }
 
     /// Starts the helpers that start with their thread. One that is running already is left alone.
@@ -274,7 +287,7 @@ impl Owner {
 }
 
 /// The beginning of what the user said.
-fn preview(input: &[UserInput]) -> String {
+pub(super) fn preview(input: &[UserInput]) -> String {
     let text = input.iter().find_map(|input| match input {
         UserInput::Text { text, .. } => Some(text.trim()),
         _ => None,

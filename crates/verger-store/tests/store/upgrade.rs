@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, params};
 use verger_core::ids::{Generation, Seq};
-use verger_store::{Direction, ListQuery, NewThread, SortKey};
+use verger_store::{Direction, LANDMARKS, ListQuery, NewThread, SortKey};
 
-use crate::home::{FIRST, append, bodies, some_thread, try_open};
+use crate::home::{FIRST, append, bodies, create, some_thread, try_open};
 
 /// What version 1 made.
 const VERSION_1: &str = "
@@ -61,5 +61,24 @@ async fn version_1_keeps_its_threads_and_gains_forks() {
     store.close().await;
     let store = try_open(dir.path(), "later").unwrap();
     assert_eq!(bodies(&store, forked).await, ["a"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn version_2_finds_its_landmarks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = try_open(dir.path(), "run").unwrap();
+    let thread = some_thread();
+    let mut first = create(thread, &["a", "b", "c"]);
+    first.records[1].kind = LANDMARKS;
+    store.append(first).await.unwrap();
+    store.close().await;
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    conn.execute_batch("DROP INDEX event_landmark; PRAGMA user_version = 2;").unwrap();
+    drop(conn);
+    let store = try_open(dir.path(), "later").unwrap();
+    let all = (Seq(0), Seq(u32::MAX));
+    let found = store.find(thread, LANDMARKS, all, Direction::Descending, 9).await.unwrap();
+    assert_eq!(found.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [2]);
     store.close().await;
 }

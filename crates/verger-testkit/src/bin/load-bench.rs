@@ -91,7 +91,7 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, Box<dyn std::
         }
     };
     if steps.is_empty() {
-        steps = Step::ALL.to_vec();
+        steps = Step::ALL.iter().copied().filter(|step| step.is_usual()).collect();
     }
     Ok(Asked { bench: Bench { subjects, steps, runs, sizes: Sizes::FULL, helper, notes }, out })
 }

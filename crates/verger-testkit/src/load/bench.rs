@@ -13,6 +13,7 @@ use crate::config_file::ServerEntry;
 
 mod figures;
 mod json;
+mod long_thread;
 mod machine;
 mod report;
 mod stage;
@@ -24,9 +25,6 @@ pub use figures::{Figure, Sample};
 pub use report::Report;
 pub use steps::Step;
 pub use subject::{Flavor, Subject};
-
-/// A step that takes longer is given up, and says so.
-const STEP_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is measured, on what, how often.
 #[derive(Debug, Clone)]
@@ -58,6 +56,8 @@ pub struct Sizes {
     pub tool_calls: usize,
     /// Threads loaded while memory is looked at.
     pub loaded: usize,
+    /// Turns of a long thread, of two items each.
+    pub long: usize,
     /// What passes before memory is looked at: a server's start goes on for a while after its first answer.
     pub settling: Duration,
 }
@@ -92,12 +92,20 @@ impl Sizes {
         threads: 30,
         tool_calls: 500,
         loaded: 50,
+        long: 5_000,
         settling: Duration::from_secs(2),
     };
 
     /// Just enough for every figure to be there.
-    pub const TINY: Self =
-        Self { starts: 1, round_trips: 64, threads: 2, tool_calls: 2, loaded: 2, settling: Duration::ZERO };
+    pub const TINY: Self = Self {
+        starts: 1,
+        round_trips: 64,
+        threads: 2,
+        tool_calls: 2,
+        loaded: 2,
+        long: 12,
+        settling: Duration::ZERO,
+    };
 }
 
 // === impl Bench ===
@@ -120,7 +128,9 @@ impl Bench {
                     let name = &self.subjects[subject].name;
                     say(&format!("run {} of {}: {step}, {name}", run + 1, self.runs));
                     let work = step.run(&self.subjects[subject], self);
-                    match timeout(STEP_LIMIT, work).await.unwrap_or(Err(BenchError::Late(STEP_LIMIT))) {
+                    // A step that takes longer is given up, and says so.
+                    let limit = step.limit();
+                    match timeout(limit, work).await.unwrap_or(Err(BenchError::Late(limit))) {
                         Ok(samples) => report.add(subject, run, samples),
                         Err(error) => report.skip(format!("run {}: {step}, {name}: {error}", run + 1)),
                     }

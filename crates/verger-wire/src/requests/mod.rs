@@ -73,8 +73,15 @@ requests! {
     "thread/name/set" => ThreadNameSet(ThreadSetNameParams) -> ThreadSetNameResponse,
     /// Notes in which state of a repository a thread was worked on.
     "thread/metadata/update" => ThreadMetadataUpdate(ThreadMetadataUpdateParams) -> ThreadMetadataUpdateResponse,
-    /// Forgets a turn and all turns after it.
+    /// Forgets a turn and all turns after it, for the model and for every client. The thread must be loaded, and no turn
+    /// may be running. The answer comes when that is durable, and has no turns: the cursors lead to what is left.
     "thread/revert" => ThreadRevert(ThreadRevertParams) -> ThreadRevertResponse,
+    /// Lets the model sum the conversation up, so that it fits the model again: a turn of its own. The model is told the
+    /// summary from then on, clients the whole conversation as before. The answer comes at once, the work as
+    /// notifications.
+    "thread/compact/start" => ThreadCompactStart(ThreadCompactStartParams) -> ThreadCompactStartResponse,
+    /// Puts items into the history that the model is told, without a turn.
+    "thread/inject_items" => ThreadInjectItems(ThreadInjectItemsParams) -> ThreadInjectItemsResponse,
     /// Says something to the model. The answer comes at once, the work as notifications up to `turn/completed`. While a
     /// turn runs, the input joins it and the answer names that turn.
     "turn/start" => TurnStart(Box<TurnStartParams>) -> TurnStartResponse,

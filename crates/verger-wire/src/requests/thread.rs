@@ -220,6 +220,10 @@ pub struct ThreadResumeResponse {
     /// Where `thread/items/list` begins, newest first: with the newest item of now.
     #[serde(default)]
     pub items_backwards_cursor: Option<String>,
+    /// Verger's own: where `thread/turns/list` goes on, newest first, with the turns that `thread.turns` had no room for.
+    /// It holds about 8 MB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_turns_cursor: Option<String>,
     /// Verger's own: this connection's new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_id: Option<String>,
@@ -342,6 +346,23 @@ pub type ThreadArchiveResponse = Empty;
 pub type ThreadDeleteResponse = Empty;
 /// Answer to `thread/name/set`.
 pub type ThreadSetNameResponse = Empty;
+
+/// `thread/compact/start`.
+pub type ThreadCompactStartParams = ThreadIdParams;
+/// Answer to `thread/compact/start`.
+pub type ThreadCompactStartResponse = Empty;
+/// Answer to `thread/inject_items`.
+pub type ThreadInjectItemsResponse = Empty;
+
+/// `thread/inject_items`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadInjectItemsParams {
+    /// The thread.
+    pub thread_id: String,
+    /// Items of the Responses API: messages, function calls and their outputs.
+    pub items: Vec<Value>,
+}
 
 /// Answer to `thread/unsubscribe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]

@@ -24,6 +24,8 @@ pub enum ThreadItem {
     McpToolCall(McpToolCallItem),
     /// A call of a tool that the client provides.
     DynamicToolCall(DynamicToolCallItem),
+    /// The conversation is summed up for the model.
+    ContextCompaction(ContextCompactionItem),
 }
 
 /// What the user said.
@@ -201,6 +203,14 @@ pub struct DynamicToolCallItem {
     pub duration_ms: Option<i64>,
 }
 
+/// The conversation is summed up for the model, which is told the summary in its place from then on, unless the turn failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[schemars(inline)]
+pub struct ContextCompactionItem {
+    /// Its name.
+    pub id: String,
+}
+
 /// One piece of what a client's tool answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -235,6 +245,7 @@ impl ThreadItem {
             Self::Plan(item) => &item.id,
             Self::McpToolCall(item) => &item.id,
             Self::DynamicToolCall(item) => &item.id,
+            Self::ContextCompaction(item) => &item.id,
         }
     }
 }

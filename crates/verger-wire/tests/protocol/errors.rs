@@ -156,7 +156,7 @@ fn of_threads() -> Vec<Refusal> {
         refusal(
             RpcError::ephemeral_without("includeTurns"),
             "The thread is ephemeral, and its turns or items are asked for.",
-            To::Only(&["thread/read", "thread/turns/list", "thread/items/list"]),
+            To::Only(&["thread/read", "thread/turns/list", "thread/items/list", "thread/revert"]),
         ),
         refusal(
             RpcError::ephemeral_without_metadata(THREAD),
@@ -218,6 +218,16 @@ fn of_turns() -> Vec<Refusal> {
             RpcError::turn_not_found(other),
             "The thread has no such turn.",
             To::Only(&["thread/fork", "thread/revert"]),
+        ),
+        refusal(
+            RpcError::revert_during_turn(THREAD, TURN),
+            "A turn runs: what it still does would come after what is to be forgotten.",
+            To::Only(&["thread/revert"]),
+        ),
+        refusal(
+            RpcError::compact_during_turn(THREAD, TURN),
+            "A turn runs. It is summed up by itself when it has outgrown the model.",
+            To::Only(&["thread/compact/start"]),
         ),
         refusal(
             RpcError::fork_at_active_turn(TURN),

@@ -225,3 +225,36 @@ async fn a_fork_is_paged_over_the_seam() {
     client.close().await;
     stage.finish();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_resume_carries_the_newest_turns_and_leads_to_the_others() {
+    let mut stage = Stage::bare();
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    // 3 MB each.
+    for _ in 0..5 {
+        turn(&client, &thread, "STREAM n=300 size=10000").await;
+    }
+    let all = ids(&turns(&client, &thread, json!({ "sortDirection": "asc" })).await);
+    let check = async |client: &Client| {
+        let resumed = client.call("thread/resume", json!({ "threadId": thread })).await;
+        let shown = column(&json!({ "data": resumed["thread"]["turns"] }), |turn| &turn["id"]);
+        assert_eq!(shown, all[2..], "8 MB are reached with the third");
+        let older = json!({ "cursor": resumed["olderTurnsCursor"], "limit": 1, "sortDirection": "desc" });
+        assert_eq!(ids(&turns(client, &thread, older).await), all[1..2]);
+        let newest =
+            json!({ "cursor": resumed["turnsBackwardsCursor"], "limit": 1, "sortDirection": "desc" });
+        assert_eq!(ids(&turns(client, &thread, newest).await), all[4..]);
+        resumed["thread"]["status"]["type"].clone()
+    };
+    assert_eq!(check(&client).await, "idle");
+    client.close().await;
+    stage.restart();
+    let client = stage.client("client").await;
+    check(&client).await;
+    let small = stage.saved(&client).await;
+    let resumed = client.call("thread/resume", json!({ "threadId": small })).await;
+    assert_eq!(resumed.get("olderTurnsCursor"), None, "where all is there, nothing is said");
+    client.close().await;
+    stage.finish();
+}

@@ -165,10 +165,10 @@ async fn a_torn_turn_is_interrupted_and_its_call_is_not_made_again() {
 }
 
 /// Random enough to choose moments; says its seed.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn from_clock() -> Self {
+    pub(crate) fn from_clock() -> Self {
         let nanoseconds = verger_testkit::clock::monotonic().as_nanos();
         let seed = u64::try_from(nanoseconds).expect("less than 500 years") | 1;
         eprintln!("seed {seed}");
@@ -176,7 +176,7 @@ impl Random {
     }
 
     /// xorshift64.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

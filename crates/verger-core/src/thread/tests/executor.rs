@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use verger_wire::types::{
     McpServerElicitationAction, ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus,
@@ -12,10 +12,10 @@ use verger_wire::{
     McpServerElicitationRequest, McpServerElicitationRequestResponse, Notification, ServerRequest,
 };
 
-use crate::ids::{QuestionId, ThreadId, Ticket, TurnId};
+use crate::ids::{QuestionId, Seq, ThreadId, Ticket, TurnId};
 use crate::thread::{
-    Answer, Ask, Effect, Event, NOT_SENT, OUTCOME_UNKNOWN, Outcome, Record, Reply, Says, Thread, request_id,
-    turns,
+    Answer, Ask, Conversation, Effect, Event, Live, NOT_SENT, OUTCOME_UNKNOWN, Outcome, Record, Reply, Says,
+    Thread, request_id, turns,
 };
 
 /// A thread with everything around it.
@@ -56,6 +56,8 @@ pub(super) struct Executor {
     pub(super) failed: bool,
     at: i64,
     last_ticket: u64,
+    /// The first turn that is being forgotten.
+    reverting: Option<String>,
 }
 
 impl Executor {
@@ -83,6 +85,7 @@ impl Executor {
             failed: false,
             at: 1_700_000_000_000,
             last_ticket: 0,
+            reverting: None,
         }
     }
 
@@ -108,6 +111,59 @@ impl Executor {
     pub(super) fn interrupt(&mut self) {
         let ticket = self.ticket();
         self.handle(Event::Interrupt { ticket: Some(ticket), turn: None });
+    }
+
+    /// A client asks for a summary.
+    pub(super) fn compact(&mut self) {
+        let ticket = self.ticket();
+        self.begins += 1;
+        let turn = TurnId(Uuid::from_u128(0x1000 + u128::from(self.begins)));
+        self.handle(Event::Compact { ticket, turn });
+    }
+
+    /// A client wants turn number `n` and all after it forgotten.
+    pub(super) fn revert(&mut self, n: usize) {
+        let turn = self.told.keys().nth(n).expect("there are so many").clone();
+        let begins = |record: &Record| matches!(record, Record::TurnStarted { turn: id, .. } if *id == turn);
+        let upto = self.log.iter().position(begins).expect("a turn that was told of is durable");
+        let (ticket, upto) = (self.ticket(), place(upto));
+        self.reverting = Some(turn.clone());
+        self.handle(Event::Revert { ticket, turn, upto });
+        self.reverting = None;
+        let taken = self.live().into_iter().filter_map(|record| match record {
+            Record::RequestTaken { turn, request, .. } => Some((request, turn)),
+            _ => None,
+        });
+        self.machine.has_taken(taken.collect::<Vec<_>>());
+    }
+
+    /// A client puts a message into the model's history.
+    pub(super) fn inject(&mut self, text: &str) {
+        let ticket = self.ticket();
+        self.handle(Event::Inject { ticket, items: vec![Value::from(text)] });
+    }
+
+    /// Those records that count, as a store would find them.
+    pub(super) fn live(&self) -> Vec<Record> {
+        let mut live = Live::default();
+        for (seq, record) in (1..).map(Seq).zip(&self.log) {
+            if let Record::Reverted { upto, .. } = record {
+                live.forget(*upto, seq);
+            }
+        }
+        let stretches = live.within(Seq(0), place(self.log.len()));
+        stretches.flat_map(|(from, to)| self.log[from.0 as usize..to.0 as usize].to_vec()).collect()
+    }
+
+    /// What the model would be told now: from the last summary on, as a store would read it.
+    pub(super) fn conversation(&self) -> Conversation {
+        let live = self.live();
+        let summary = live.iter().rposition(|record| matches!(record, Record::Compacted { .. }));
+        let from = summary.map_or(0, |summary| match &live[summary] {
+            Record::Compacted { behind, .. } => summary - *behind as usize,
+            _ => 0,
+        });
+        Conversation::of(live[from..].iter().cloned())
     }
 
     fn question(&mut self) -> QuestionId {
@@ -171,6 +227,9 @@ impl Executor {
                     Record::CallApproved { .. } => "approved",
                     Record::ItemCompleted { .. } => "item",
                     Record::TurnCompleted { .. } => "turn",
+                    Record::Reverted { .. } => "reverted",
+                    Record::Compacted { .. } => "compacted",
+                    Record::Injected { .. } => "injected",
                     Record::TokensSpent(_) => "spent",
                     Record::RequestTaken { .. } => "request",
                     Record::ThoughtSealed { .. } => "seal",
@@ -198,6 +257,8 @@ impl Executor {
                 self.transcript.push(match reply {
                     Reply::Turn(turn) => format!("reply turn {:?}", turn.status),
                     Reply::Interrupted => "reply interrupted".into(),
+                    Reply::Reverted => "reply reverted".into(),
+                    Reply::Done => "reply".into(),
                 });
             }
             Effect::Recall { ticket, turn } => {
@@ -216,6 +277,15 @@ impl Executor {
                 self.call = Some(call);
                 self.transcript.push("call model".into());
             }
+            Effect::SumUp { call, behind } => {
+                self.call = Some(call);
+                assert!(behind as usize <= self.log.len(), "not more than there is");
+                self.transcript.push(match behind {
+                    0 => "sum up".into(),
+                    behind => format!("sum up but {behind}"),
+                });
+            }
+            Effect::Announce(notification) => self.told(notification),
             Effect::CancelModel => self.call = None,
             Effect::CallTool { item, tool, .. } => {
                 assert!(
@@ -332,6 +402,10 @@ impl Executor {
                 turn.completed_at = n.turn.completed_at;
                 turn.duration_ms = n.turn.duration_ms;
             }
+            Notification::ThreadReverted(_) => {
+                let from = self.reverting.clone().expect("a revert was asked for");
+                self.told.retain(|id, _| *id < from);
+            }
             Notification::ThreadTokenUsageUpdated(n) => {
                 assert!(self.told.contains_key(&n.turn_id), "tokens of a turn that never started");
                 self.told_spent = Some(n.token_usage);
@@ -373,6 +447,13 @@ impl Executor {
             turn.items_view = verger_wire::types::TurnItemsView::Full;
         }
         assert_eq!(snapshot, told, "a newcomer and the first client know different things");
+        let live = self.live();
+        assert_eq!(
+            turns(live.clone(), None),
+            turns(self.log.clone(), None),
+            "what is passed by is what is forgotten"
+        );
+        assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
         let spent = self.log.iter().rev().find_map(|record| match record {
             Record::TokensSpent(spent) => Some(spent.usage.clone()),
             _ => None,
@@ -392,6 +473,10 @@ impl Executor {
             assert_eq!(told, Some(if is_unsent { NOT_SENT } else { OUTCOME_UNKNOWN }), "after a crash");
         }
     }
+}
+
+fn place(records: usize) -> Seq {
+    Seq(u32::try_from(records).expect("a test's log is short"))
 }
 
 fn is_of_turn(request: &ServerRequest) -> bool {

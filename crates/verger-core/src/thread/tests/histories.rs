@@ -31,6 +31,10 @@ enum Step {
     Answer(u8, Kind),
     Withdraw(u8),
     Stale,
+    Compact,
+    Revert(prop::sample::Index),
+    Inject,
+    Full(bool),
     DiskFull,
     DiskFree,
 }
@@ -71,6 +75,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, kind)| Step::Answer(which, kind)),
         1 => (0..3_u8).prop_map(Step::Withdraw),
         1 => Just(Step::Stale),
+        1 => Just(Step::Compact),
+        2 => any::<prop::sample::Index>().prop_map(Step::Revert),
+        1 => Just(Step::Inject),
+        1 => any::<bool>().prop_map(Step::Full),
         1 => Just(Step::DiskFull),
         2 => Just(Step::DiskFree),
     ]
@@ -163,6 +171,14 @@ fn take(thread: &mut Executor, step: Step) {
             thread.handle(Event::Model { call: 0, says: Says::Completed });
             thread.handle(Event::ToolDone { item: "no such".into(), outcome: Err("late".into()) });
         }
+        Step::Compact => thread.compact(),
+        Step::Revert(_) if thread.failed || thread.told.is_empty() => {}
+        Step::Revert(n) => thread.revert(n.index(thread.told.len())),
+        Step::Inject => thread.inject("word"),
+        Step::Full(full) => {
+            thread.machine.sum_up_past(Some(10));
+            thread.machine.holds(full.then_some(10));
+        }
         Step::DiskFull => thread.room = Some(1),
         Step::DiskFree => thread.room = None,
     }
@@ -178,10 +194,9 @@ fn spent() -> Says {
 fn request(thread: &mut Executor, n: u8) {
     let name = format!("r{n}");
     let taken = |thread: &Executor| {
-        let taken = thread
-            .log
-            .iter()
-            .filter(|r| matches!(r, Record::RequestTaken { request, .. } if *request == name));
+        let live = thread.live();
+        let taken =
+            live.iter().filter(|r| matches!(r, Record::RequestTaken { request, .. } if *request == name));
         taken.count()
     };
     thread.request("hi", Some(&name));

@@ -1,7 +1,9 @@
 //! Tests of the machine of one thread: stories as transcripts, and random histories against the log.
 
+mod compaction;
 mod executor;
 mod histories;
+mod reverts;
 mod spending;
 mod steering;
 mod stories;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::figures::Sample;
+use super::long_thread;
 use super::stage::{Stage, times, turn};
 use super::{Bench, BenchError, Subject};
 use crate::NoResult;
@@ -58,9 +60,22 @@ steps! {
     ToolCall = "tool-call",
     /// Memory of the server's own process.
     Memory = "memory",
+    /// A thread of 10,000 items beside one of 20. Runs only when it is named: making the thread takes minutes.
+    LongThread = "long-thread",
 }
 
 impl Step {
+    /// Whether it runs where nobody names it.
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        self != Self::LongThread
+    }
+
+    /// How long it may take.
+    pub(super) fn limit(self) -> Duration {
+        Duration::from_secs(if self.is_usual() { 120 } else { 900 })
+    }
+
     /// Does the step once on one server.
     pub(super) async fn run(self, subject: &Subject, bench: &Bench) -> Result<Vec<Sample>, BenchError> {
         match self {
@@ -71,6 +86,7 @@ impl Step {
             Self::Turn => turns(subject, bench).await,
             Self::ToolCall => tool_call(subject, bench).await,
             Self::Memory => memory(subject, bench).await,
+            Self::LongThread => long_thread::run(subject, bench).await,
         }
     }
 }
@@ -218,7 +234,7 @@ async fn memory(subject: &Subject, bench: &Bench) -> Result<Vec<Sample>, BenchEr
 }
 
 /// Every client says goodbye, so that the server has nothing left to send when it is stopped.
-async fn leave(clients: impl IntoIterator<Item = Client>) -> Result<(), BenchError> {
+pub(super) async fn leave(clients: impl IntoIterator<Item = Client>) -> Result<(), BenchError> {
     for mut client in clients {
         client.close().await?;
     }

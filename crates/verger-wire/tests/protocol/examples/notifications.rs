@@ -85,6 +85,7 @@ fn of_items() -> Vec<Notification> {
         ThreadItem::Plan(plan),
         tool_call(),
         ThreadItem::DynamicToolCall(own_tool),
+        ThreadItem::ContextCompaction(ContextCompactionItem { id: "2c41d9b0e6d2-7".into() }),
     ]
     .map(item_completed)
     .into();

@@ -1,5 +1,6 @@
 //! Threads: begun, followed, forked, looked at, left, put away.
 
+use serde_json::json;
 use verger_wire::ClientRequest;
 use verger_wire::requests::*;
 use verger_wire::types::*;
@@ -18,6 +19,8 @@ pub(super) fn exchanges() -> Vec<Exchange> {
         ask(8, ClientRequest::ThreadNameSet(named), &Empty {}),
         metadata(),
         revert(),
+        compact(),
+        inject(),
         ask(10, ClientRequest::ThreadUnsubscribe(this()), &ThreadUnsubscribeResponse { status }),
         ask(11, ClientRequest::ThreadArchive(this()), &Empty {}),
         ask(12, ClientRequest::ThreadUnarchive(this()), &ThreadReadResponse { thread: not_loaded() }),
@@ -53,6 +56,7 @@ fn resume() -> Exchange {
         initial_turns_page: None,
         turns_backwards_cursor: Some("turns.0199f3a16c2e7d109b574f0c8f2f6a11.1.0.with".into()),
         items_backwards_cursor: Some("items.0199f3a16c2e7d109b574f0c8f2f6a11.1.1.with".into()),
+        older_turns_cursor: None,
         subscription_id: Some("3".into()),
         replay: None,
     };
@@ -91,4 +95,16 @@ fn revert() -> Exchange {
     let result =
         ThreadRevertResponse { thread: thread(), turns_backwards_cursor: None, items_backwards_cursor: None };
     ask(9, ClientRequest::ThreadRevert(params), &result)
+}
+
+fn compact() -> Exchange {
+    let params = ThreadCompactStartParams { thread_id: THREAD.into() };
+    ask(29, ClientRequest::ThreadCompactStart(params), &Empty {})
+}
+
+fn inject() -> Exchange {
+    let text = json!({ "type": "input_text", "text": "The mill stands still on Sundays." });
+    let item = json!({ "type": "message", "role": "developer", "content": [text] });
+    let params = ThreadInjectItemsParams { thread_id: THREAD.into(), items: vec![item] };
+    ask(30, ClientRequest::ThreadInjectItems(params), &Empty {})
 }
