@@ -63,8 +63,9 @@ pub(super) async fn play(script: Script, voice: &dyn Voice, to: &mut Output) -> 
             }
             send(to, voice.end_text(&whole)).await?;
         }
-        Script::Think { thought, calls } => {
+        Script::Think { thought, pause, calls } => {
             send(to, voice.thought(&thought)).await?;
+            sleep(pause).await;
             called = !calls.is_empty();
             for chunk in voice.calls(&calls) {
                 send(to, chunk).await?;

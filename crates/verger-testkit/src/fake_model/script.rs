@@ -18,9 +18,10 @@ pub(super) enum Script {
     },
     /// Silence, then `ok`.
     Sleep(Duration),
-    /// A thought, then these calls, or `ok` where there are none.
+    /// A thought, silence, then these calls, or `ok` where there are none.
     Think {
         thought: String,
+        pause: Duration,
         calls: Vec<Call>,
     },
     Calls {
@@ -117,7 +118,9 @@ impl Script {
             Some("THINK") => {
                 let mut lines = text.trim_start().lines();
                 let thought = lines.next().and_then(|line| line.strip_prefix("THINK")).unwrap_or_default();
-                Self::Think { thought: thought.trim().to_owned(), calls: lines.map(Call::parse).collect() }
+                let pause = Duration::from_secs(number("s").unwrap_or(0));
+                let calls = lines.map(Call::parse).collect();
+                Self::Think { thought: thought.trim().to_owned(), pause, calls }
             }
             Some("PAGE") => Self::Page,
             Some("FAIL") if due => {

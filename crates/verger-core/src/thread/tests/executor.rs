@@ -30,6 +30,8 @@ pub(super) struct Executor {
     pub(super) log: Vec<Record>,
     /// What a client that follows the thread from its beginning knows of each turn.
     pub(super) told: BTreeMap<String, Turn>,
+    /// Items that it was told to be complete.
+    completed: BTreeSet<String>,
     /// What it was last told that the thread has spent.
     pub(super) told_spent: Option<ThreadTokenUsage>,
     /// One line for each effect, in order.
@@ -74,6 +76,7 @@ impl Executor {
             machine: Thread::new(ThreadId(Uuid::from_u128(1))),
             log: Vec::new(),
             told: BTreeMap::new(),
+            completed: BTreeSet::new(),
             told_spent: None,
             transcript: Vec::new(),
             call: None,
@@ -431,6 +434,7 @@ impl Executor {
                 if let (ThreadItem::AgentMessage(told), ThreadItem::AgentMessage(whole)) = (&*item, &n.item) {
                     assert_eq!(told.text, whole.text, "the deltas are not the message");
                 }
+                assert!(self.completed.insert(n.item.id().to_owned()), "an item completes twice");
                 *item = n.item;
             }
             Notification::ServerRequestResolved(n) => {
@@ -442,6 +446,9 @@ impl Executor {
             Notification::TurnCompleted(n) => {
                 let turn = self.told.get_mut(&n.turn.id).expect("a turn ends that never started");
                 assert_eq!(turn.status, TurnStatus::InProgress, "a turn ends twice");
+                let open = turn.items.iter().find(|item| !self.completed.contains(item.id()));
+                // What a full disk could not keep is told with its turn alone.
+                assert!(open.is_none() || self.failed, "{open:?} never completes");
                 turn.status = n.turn.status;
                 turn.error = n.turn.error;
                 turn.started_at = n.turn.started_at;
