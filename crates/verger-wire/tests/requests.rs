@@ -29,7 +29,7 @@ fn bad(method: &str, params: &Value) -> String {
 fn every_method_is_found_under_its_own_name() {
     let everything = json!({
         "clientInfo": {"name": "c", "version": "0"}, "threadId": "t", "turnId": "u", "expectedTurnId": "u",
-        "beforeTurnId": "u", "cwd": "/", "name": "n", "input": [], "server": "s", "tool": "t", "uri": "x://y",
+        "beforeTurnId": "u", "cwd": "/", "name": "n", "input": [], "items": [], "server": "s", "tool": "t", "uri": "x://y",
     });
     for method in ClientRequest::METHODS {
         let request = decode(method, &everything).unwrap();
