@@ -258,6 +258,48 @@ async def _(cast: Cast) -> None:
     await quiet(cast.c, cast.thread)
 
 
+def message(words: str) -> Message:
+    """A user's words as the Responses API has them."""
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": words}]}
+
+
+questions(
+    "inject",
+    ("thread/inject_items", {"threadId": "THREAD", "items": [message("by the way")]}),
+    ("thread/inject_items", {"threadId": "THREAD", "items": []}),
+    ("thread/inject_items", {"threadId": "THREAD", "items": [{"type": "message"}]}),
+)
+
+
+@step("compact")
+async def _(cast: Cast) -> None:
+    await cast.a.ask("thread/compact/start", {"threadId": cast.thread})
+    await cast.a.note("turn/completed", lambda p: p["threadId"] == cast.thread)
+    await quiet(cast.c, cast.thread)
+
+
+@step("a turn after a summary")
+async def _(cast: Cast) -> None:
+    await turn(cast.a, cast.thread, "hi")
+    await quiet(cast.c, cast.thread)
+
+
+@step("revert")
+async def _(cast: Cast) -> None:
+    turns = await cast.a.ask("thread/turns/list", {"threadId": cast.thread, "limit": 2})
+    before = turns["result"]["data"][1]["id"]
+    await cast.a.ask("thread/revert", {"threadId": cast.thread, "beforeTurnId": before})
+    for client in (cast.a, cast.b, cast.c):
+        await client.note("thread/reverted")
+    await cast.a.ask("thread/revert", {"threadId": cast.thread, "beforeTurnId": before})
+    await cast.a.ask("thread/turns/list", {"threadId": cast.thread, "limit": 2})
+    # The peer starts its helpers again, and has told so when one of them answers.
+    await cast.a.ask(
+        "mcpServer/tool/call",
+        {"threadId": cast.thread, "server": "helper", "tool": "echo", "arguments": {"text": "x"}},
+    )
+
+
 @step("name")
 async def _(cast: Cast) -> None:
     await cast.a.ask("thread/name/set", {"threadId": cast.thread, "name": "The first"})

@@ -62,6 +62,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Against a list from which the forgotten is really taken.
         #[test]
         fn it_counts_what_a_list_would_hold(steps in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 1..80)) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use verger_testkit::{Client, Home};
 
 use crate::restart::Random;
-use crate::stage::{Stage, resume, scale, turn};
+use crate::stage::{Stage, resume, say, scale, turn};
 
 /// For each kind of change.
 const KILLS: usize = 12;
@@ -194,5 +194,53 @@ async fn what_is_injected_is_there_or_was_not_acknowledged() {
         assert!(injected == 2 || (injected, &seen.answer) == (0, &None), "round {round}: {told:?}");
         client.close().await;
     }
+    stage.finish();
+}
+
+/// The fake model leaves 15 tokens behind every answer: here that is more than it holds, so that each turn with a tool sums
+/// up between its two calls of the model.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_turn_that_sums_up_on_its_way_is_torn_anywhere_and_calls_nothing_twice() {
+    let prompt = json!("STREAM n=10 size=10 delay_ms=1").to_string();
+    let mut stage = Stage::new(|home: &Home| {
+        let config = home.config().key("compact_prompt", &prompt).key("model_auto_compact_token_limit", "15");
+        config.server("helper", &home.bad_helper(&["polite"]))
+    });
+    let mut random = Random::from_clock();
+    let (mut completed, mut calls) = (0, 0);
+    for round in 0..2 * KILLS * scale() {
+        let client = stage.client("before").await;
+        let thread = stage.thread(&client).await;
+        let kill = async {
+            // The moment is the test's input; nothing waits for it.
+            tokio::time::sleep(Duration::from_micros(random.below(250_000))).await;
+            stage.daemon.signal(Signal::KILL);
+        };
+        let begun = async {
+            let begun =
+                client.ask("turn/start", say(&thread, "CALL mcp__helper echo {\"text\":\"x\"}")).await;
+            client.closed().await;
+            begun.is_ok()
+        };
+        let (begun, ()) = tokio::join!(begun, kill);
+        stage.daemon.wait(Duration::from_secs(5));
+        drop(client);
+        stage.start_again();
+        let client = stage.client("after").await;
+        let made = stage.home.helper_events("call").len() - calls;
+        assert!(made <= 1, "round {round}: the call was made {made} times");
+        calls += made;
+        if begun {
+            let turn_of = turns(&client, &thread).await.remove(0);
+            let status = turn_of["status"].as_str().expect("a status");
+            assert!(["completed", "interrupted"].contains(&status), "round {round}: {turn_of}");
+            completed += usize::from(status == "completed");
+            resume(&client, &thread).await;
+            assert_eq!(turn(&client, &thread, "next").await["status"], "completed", "round {round}");
+            assert_eq!(stage.home.helper_events("call").len(), calls, "round {round}: nothing is made again");
+        }
+        client.close().await;
+    }
+    eprintln!("{completed} of {} were completed", 2 * KILLS * scale());
     stage.finish();
 }
