@@ -14,6 +14,7 @@ from codex_app_server_client import (
     ThreadForkParams,
     ThreadListParams,
     ThreadReadParams,
+    ThreadStartParams,
     TurnSteerParams,
 )
 from codex_app_server_client.types.threads import ThreadUnarchiveParams
@@ -130,6 +131,19 @@ class Turns(Client):
         if self.server.kind == "verger":
             with self.home.helpers_end():
                 client.close()
+
+    def test_a_tool_runs_when_the_handler_says_yes(self):
+        for answer, status in (("accept", "completed"), ("decline", "failed"), (None, "failed")):
+            client = self.open()
+            if answer:
+                client.low_level.on_server_request(
+                    "mcpServer/elicitation/request", lambda method, params, answer=answer: {"action": answer}
+                )
+            thread = client.start_thread(ThreadStartParams(approval_policy="on-request", sandbox="read-only"))
+            result = thread.run('CALL mcp__helper write {"text": "ding"}')
+            (call,) = [item for item in result.items if item["type"] == "mcpToolCall"]
+            self.assertEqual((result.status, call["status"]), ("completed", status), answer)
+            client.close()
 
     def test_a_turn_is_interrupted(self):
         result = self.open().start_thread().run(LONG, on_event=interrupt_at_the_first_word)

@@ -116,6 +116,13 @@ class Threads(Client):
         self.assertEqual({entry.id for entry in first.data + second.data}, set(made))
         self.assertEqual((len(first.data), len(second.data), second.next_cursor), (2, 1, None))
 
+    def test_a_thread_is_compacted(self):
+        codex = self.open()
+        thread = codex.thread_start()
+        thread.run("hi")
+        thread.compact()
+        self.assertEqual(thread.run("again").final_response, "ok")
+
     def test_what_is_not_there_is_an_invalid_request(self):
         codex = self.open()
         unknown = "0199a213-81a0-7800-8aa0-bbab2a035a53"
@@ -214,6 +221,45 @@ class Turns(Client):
                 # The client itself reads it so, to go on with the right one.
                 self.assertRegex(refused.exception.message, f" but found `?{turn.id}`?$")
                 turn.interrupt()
+
+
+class Approvals(Client):
+    """The client hands every question of the server's to one handler; its own says `{}` to those it does not know."""
+
+    def write(self, handler):
+        """A turn that calls a tool which may change things; the questions that were asked, and the call."""
+        asked = []
+
+        def answer(method, params):
+            asked.append((method, params))
+            return handler(method, params)
+
+        chosen = {"approvalPolicy": "on-request", "sandbox": "read-only"}
+        with CodexClient(self.config(), approval_handler=answer if handler else None) as client:
+            client.initialize()
+            thread = client.thread_start(chosen).thread.id
+            turn = client.turn_start(thread, 'CALL mcp__helper write {"text": "ding"}').turn
+            ended = client.wait_for_turn_completed(turn.id)
+            self.assertEqual(ended.turn.status.value, "completed")
+            turns = client.thread_read(thread, include_turns=True).thread.turns
+        (call,) = [item.root for item in turns[0].items if item.root.type == "mcpToolCall"]
+        return asked, call
+
+    def test_a_tool_runs_when_the_handler_says_yes(self):
+        asked, call = self.write(lambda method, params: {"action": "accept", "content": None, "_meta": None})
+        ((method, params),) = asked
+        self.assertEqual(method, "mcpServer/elicitation/request")
+        self.assertEqual((params["serverName"], params["_meta"]["tool_name"]), ("helper", "write"))
+        self.assertEqual((call.status.value, call.result.content[0]["text"]), ("completed", "ding"))
+
+    def test_a_tool_does_not_run_when_it_says_no(self):
+        _, call = self.write(lambda method, params: {"action": "decline", "content": None, "_meta": None})
+        self.assertEqual((call.status.value, call.error.message), ("failed", "user rejected MCP tool call"))
+
+    def test_without_a_handler_a_tool_does_not_run(self):
+        _, call = self.write(None)
+        self.assertEqual(call.status.value, "failed")
+        self.assertRegex(call.error.message, "^user rejected MCP tool call")
 
 
 class Async(Client):

@@ -18,6 +18,7 @@ def tool(name: str, description: str, read_only: bool = True) -> dict[str, Any]:
 
 TOOLS = [
     tool("echo", "Answers with the text it was given."),
+    tool("write", "As echo, and says that it changes something.", read_only=False),
     tool("fail", "Says of itself that it failed."),
     tool("refuse", "Answers with an error of the protocol."),
     tool("sleep", "Answers nothing at all."),
@@ -53,7 +54,7 @@ def call(name: str | None, text: str) -> dict[str, Any] | None:
     """What a tool comes to."""
     content = [{"type": "text", "text": text}]
     match name:
-        case "echo":
+        case "echo" | "write":
             return result(content=content)
         case "fail":
             return result(content=content, isError=True)

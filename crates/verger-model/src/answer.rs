@@ -186,10 +186,12 @@ impl<D: Decoder> Answer<D> {
             return Err(error);
         }
         *failed += 1;
+        let left = allowed - *failed;
         let attempt = self.failed_connects + self.failed_requests + self.failed_streams;
         let delay = asked.unwrap_or_else(|| retry::backoff(attempt));
         tracing::debug!(provider = self.endpoint.provider.id, attempt, ?delay, %error, "asking again");
         self.state = State::Asking(delay);
-        Ok(ModelEvent::Retrying { message: error.to_string(), status: error.status(), attempt, delay })
+        let (message, status) = (error.to_string(), error.status());
+        Ok(ModelEvent::Retrying { message, status, attempt, of: attempt + left, delay })
     }
 }

@@ -67,6 +67,8 @@ pub enum ModelEvent {
         status: Option<u16>,
         /// How many attempts have failed: 1 at first.
         attempt: u32,
+        /// How many may fail at most, if the rest fail as this one did.
+        of: u32,
         /// How long until the next one.
         delay: Duration,
     },
@@ -81,8 +83,19 @@ pub struct Reasoning {
     pub summary: Vec<String>,
     /// The thoughts themselves, from providers that show them.
     pub content: Vec<String>,
-    /// The thoughts, sealed for everyone but the provider. Without it the item cannot be given back.
+    /// The thoughts, sealed for everyone but the provider. Without it the item cannot be given back. In Chat Completions
+    /// thoughts are open: there it is the name of the field of a message that `content` came in, and goes back in.
     pub encrypted_content: Option<String>,
+}
+
+impl Reasoning {
+    /// The one such field whose senders want it back, or take it: DeepSeek refuses an answer with calls without it.
+    pub(crate) const OPEN: &str = "reasoning_content";
+
+    /// Whether the thoughts are to be given back as they are.
+    pub(crate) fn is_open(&self) -> bool {
+        self.encrypted_content.as_deref() == Some(Self::OPEN)
+    }
 }
 
 /// A part of a thought, from 0.

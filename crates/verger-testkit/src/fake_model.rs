@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `STREAM n= size= delay_ms=` | `n` deltas of `size` bytes, that long apart |
 //! | `SLEEP s=` | opens the stream, says nothing for that long, then one delta `ok` |
-//! | `THINK <text>` | a thought, then one delta `ok` |
+//! | `THINK <text>`, `s=` in it | a thought, silence for that long, then one delta `ok` |
+//! | the same, then lines as those of `CALLS` | a thought, then these calls; once their output came, `done` |
 //! | `CALL <namespace or -> <tool> <json>` | a function call; once its output came, one delta `done` |
 //! | `CALLS`, then lines like those of `CALL` | all of these calls, each in pieces |
 //! | `FAIL status= times= retry_after= code=` | refuses the first `times` (default: all) requests with this text, then `ok` |

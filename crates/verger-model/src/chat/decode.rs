@@ -24,6 +24,8 @@ pub(super) struct Chunks {
     text: Option<OutputId>,
     /// Thoughts that no text has followed yet.
     thought: String,
+    /// Whether they came in the field that they go back in.
+    is_open: bool,
     calls: Calls,
     usage: Option<Usage>,
     finish: Option<String>,
@@ -141,6 +143,7 @@ impl Chunks {
     fn delta(&mut self, delta: Delta<'_>, out: &mut VecDeque<ModelEvent>) -> Result<(), Fault> {
         // Gateways repeat one as the other.
         let (first, second) = (texts(delta.reasoning_content)?, texts(delta.reasoning)?);
+        self.is_open |= !first.is_empty();
         let delta_of_thought = if first.is_empty() { second } else { first };
         if !delta_of_thought.is_empty() {
             self.thought.push_str(&delta_of_thought);
@@ -174,8 +177,13 @@ impl Chunks {
     fn thought_ends(&mut self, out: &mut VecDeque<ModelEvent>) {
         let thought = std::mem::take(&mut self.thought);
         if !thought.is_empty() {
-            let reasoning = Reasoning { id: THOUGHT.into(), content: vec![thought], ..Reasoning::default() };
-            out.push_back(ModelEvent::ReasoningDone(reasoning));
+            let field = std::mem::take(&mut self.is_open).then(|| Reasoning::OPEN.to_owned());
+            out.push_back(ModelEvent::ReasoningDone(Reasoning {
+                id: THOUGHT.into(),
+                content: vec![thought],
+                encrypted_content: field,
+                ..Reasoning::default()
+            }));
         }
     }
 

@@ -100,6 +100,20 @@ fn thoughts_are_read_by_every_name_and_once() {
 }
 
 #[test]
+fn thoughts_of_the_one_field_say_so() {
+    for (field, open) in [("reasoning_content", true), ("reasoning", false)] {
+        let (mut decoder, mut out) = (Chunks::default(), VecDeque::new());
+        decoder.read(&format!(r#"{{"choices":[{{"delta":{{"{field}":"hm"}}}}]}}"#), &mut out).unwrap();
+        decoder.read(HELLO, &mut out).unwrap();
+        let done = out.iter().find_map(|event| match event {
+            ModelEvent::ReasoningDone(reasoning) => Some(reasoning.is_open()),
+            _ => None,
+        });
+        assert_eq!(done, Some(open), "{field}");
+    }
+}
+
+#[test]
 fn shapes_that_the_book_does_not_have() {
     // a list of parts; a whole message; a refusal; a second choice
     let parts = r#"{"choices":[{"delta":{"content":[{"type":"text","text":"hel"},{"type":"reference"},{"text":"lo"}]}}]}"#;

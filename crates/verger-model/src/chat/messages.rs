@@ -3,6 +3,9 @@
 //! Many servers pour them into a template, which is stricter than the API's book: two messages of one role in a row, an
 //! assistant's calls spread over messages, or arguments that are no JSON object make it fail, and the thread with it. So
 //! neighbours are joined, and arguments that are no object are put into one.
+//!
+//! A provider that wants its thoughts back wants them beside every call: calls that follow each other belong to the answer
+//! that the last thought began, whatever outputs stand between them.
 
 use std::borrow::Cow;
 
@@ -27,6 +30,8 @@ pub(super) enum Message<'a> {
     Assistant {
         /// Null beside calls alone: some servers want the field, and some refuse an empty text.
         content: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        reasoning_content: String,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Call<'a>>,
     },
@@ -76,6 +81,7 @@ struct Function<'a> {
 pub(super) fn messages(request: &ModelRequest) -> Vec<Message<'_>> {
     let system = Some(request.instructions.as_str()).filter(|text| !text.is_empty());
     let mut all: Vec<Message<'_>> = system.map(|content| Message::System { content }).into_iter().collect();
+    let mut thought = String::new();
     let mut rest = request.input.as_slice();
     while let Some((item, after)) = rest.split_first() {
         rest = after;
@@ -89,7 +95,7 @@ pub(super) fn messages(request: &ModelRequest) -> Vec<Message<'_>> {
                 all.push(Message::User { content: joined(&said) });
             }
             InputItem::AssistantMessage { text } => {
-                let (content, _) = assistant(&mut all);
+                let (content, _) = answer(&mut all, std::mem::take(&mut thought), false);
                 *content = Some(match content.take() {
                     Some(earlier) => format!("{earlier}{BREAK}{text}").into(),
                     None => text.into(),
@@ -98,10 +104,14 @@ pub(super) fn messages(request: &ModelRequest) -> Vec<Message<'_>> {
             InputItem::ToolCall { call_id, namespace, name, arguments } => {
                 let name = spell(&request.tools, namespace.as_deref(), name);
                 let function = Function { name, arguments: object(arguments) };
-                assistant(&mut all).1.push(Call { id: call_id, r#type: "function", function });
+                let (_, calls) = answer(&mut all, std::mem::take(&mut thought), true);
+                calls.push(Call { id: call_id, r#type: "function", function });
             }
             InputItem::ToolOutput { call_id, output } => {
                 all.push(Message::Tool { tool_call_id: call_id, content: text_of(output) });
+            }
+            InputItem::Reasoning(reasoning) if reasoning.is_open() => {
+                thought.push_str(&reasoning.content.concat());
             }
             // What one server shows of its thoughts, another takes for words of the model's, or refuses.
             InputItem::Reasoning(_) => {}
@@ -110,13 +120,33 @@ pub(super) fn messages(request: &ModelRequest) -> Vec<Message<'_>> {
     all
 }
 
-/// Content and calls of the assistant's message at the end, which is begun if another is there.
-fn assistant<'m, 'a>(all: &'m mut Vec<Message<'a>>) -> (&'m mut Option<Cow<'a, str>>, &'m mut Vec<Call<'a>>) {
-    if !matches!(all.last(), Some(Message::Assistant { .. })) {
-        all.push(Message::Assistant { content: None, tool_calls: Vec::new() });
-    }
-    match all.last_mut() {
-        Some(Message::Assistant { content, tool_calls }) => (content, tool_calls),
+/// Content and calls of the answer that goes on after a thought, if there is one; it is begun if it is over.
+fn answer<'m, 'a>(
+    all: &'m mut Vec<Message<'a>>,
+    thought: String,
+    by_call: bool,
+) -> (&'m mut Option<Cow<'a, str>>, &'m mut Vec<Call<'a>>) {
+    let is_output = |message: &Message<'_>| matches!(message, Message::Tool { .. });
+    let last = all.iter().rposition(|message| !is_output(message));
+    let goes_on = |at: &usize| match &all[*at] {
+        Message::Assistant { reasoning_content, .. } => {
+            at + 1 == all.len() || (by_call && thought.is_empty() && !reasoning_content.is_empty())
+        }
+        _ => false,
+    };
+    let place = last.filter(goes_on).unwrap_or_else(|| {
+        all.push(Message::Assistant {
+            content: None,
+            reasoning_content: String::new(),
+            tool_calls: Vec::new(),
+        });
+        all.len() - 1
+    });
+    match &mut all[place] {
+        Message::Assistant { content, reasoning_content, tool_calls } => {
+            reasoning_content.push_str(&thought);
+            (content, tool_calls)
+        }
         _ => unreachable!("just looked, or just pushed"),
     }
 }
@@ -206,6 +236,42 @@ mod tests {
                 {"role": "tool", "tool_call_id": "a", "content": "one"},
                 {"role": "tool", "tool_call_id": "b", "content": "two"},
                 {"role": "assistant", "content": null, "tool_calls": [wanted("c", "functions__shell", "{}")]},
+                {"role": "tool", "tool_call_id": "c", "content": "three"},
+                {"role": "assistant", "content": "done"},
+            ]),
+        );
+    }
+
+    #[test]
+    fn open_thoughts_go_back_beside_every_call_that_they_led_to() {
+        let thought = |text: &str, field: &str| {
+            InputItem::Reasoning(Reasoning {
+                content: vec![text.into()],
+                encrypted_content: Some(field.into()),
+                ..Reasoning::default()
+            })
+        };
+        check(
+            vec![
+                thought("both", Reasoning::OPEN),
+                call("a", None, "f", "{}"),
+                InputItem::tool_output("a", "one"),
+                call("b", None, "g", "{}"),
+                InputItem::tool_output("b", "two"),
+                thought("one more", Reasoning::OPEN),
+                assistant("wait"),
+                call("c", None, "h", "{}"),
+                InputItem::tool_output("c", "three"),
+                thought("sealed elsewhere", "gAAAA"),
+                assistant("done"),
+            ],
+            &json!([
+                {"role": "assistant", "content": null, "reasoning_content": "both",
+                 "tool_calls": [wanted("a", "f", "{}"), wanted("b", "g", "{}")]},
+                {"role": "tool", "tool_call_id": "a", "content": "one"},
+                {"role": "tool", "tool_call_id": "b", "content": "two"},
+                {"role": "assistant", "content": "wait", "reasoning_content": "one more",
+                 "tool_calls": [wanted("c", "h", "{}")]},
                 {"role": "tool", "tool_call_id": "c", "content": "three"},
                 {"role": "assistant", "content": "done"},
             ]),

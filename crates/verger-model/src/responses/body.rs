@@ -155,7 +155,8 @@ fn item(item: &InputItem) -> Option<Item<'_>> {
         InputItem::AssistantMessage { text } => {
             Item::Message { role: "assistant", content: vec![Content::Output { text }] }
         }
-        // An item that the provider neither kept nor sealed is unknown to it.
+        // An item that the provider neither kept nor sealed is unknown to it. Open ones are another wire's.
+        InputItem::Reasoning(reasoning) if reasoning.is_open() => return None,
         InputItem::Reasoning(reasoning) => Item::Reasoning {
             id: &reasoning.id,
             summary: reasoning.summary.iter().map(|text| Content::Summary { text }).collect(),

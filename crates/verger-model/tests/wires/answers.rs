@@ -171,7 +171,12 @@ async fn a_thought_comes_before_the_words() {
         let heard = hear(&Models::new(), &provider(wire, &fake), asking("THINK first this")).await;
         let thought = vec!["first this".to_owned()];
         let want = match wire {
-            WireApi::Chat => Reasoning { id: "reasoning".into(), content: thought, ..Reasoning::default() },
+            WireApi::Chat => Reasoning {
+                id: "reasoning".into(),
+                content: thought,
+                encrypted_content: Some("reasoning_content".into()),
+                ..Reasoning::default()
+            },
             _ => Reasoning {
                 id: "rs".into(),
                 summary: thought,

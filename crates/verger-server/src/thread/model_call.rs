@@ -116,8 +116,8 @@ fn says(
             Says::ToolCall { server: server.to_owned(), tool: tool.to_owned(), arguments, read_only }
         }
         Ok(ModelEvent::Usage(usage)) => Says::Spent { used: breakdown(usage), window },
-        Ok(ModelEvent::Retrying { message, status, .. }) => {
-            Says::Retrying { error: model_error::passing(message, status) }
+        Ok(ModelEvent::Retrying { message, status, attempt, of, .. }) => {
+            Says::Retrying { error: model_error::passing(message, status, attempt, of) }
         }
         Ok(ModelEvent::Completed) => Says::Completed,
         Err(error) => Says::Failed { error: model_error::last(&error) },

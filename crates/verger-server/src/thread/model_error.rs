@@ -1,4 +1,7 @@
-//! A model's failure as clients know failures: in the peer's words, where the peer has one for it.
+//! A model's failure as clients know failures: by the word that the peer has for it, as far as that is known.
+//!
+//! The peer tells most statuses as a connection that failed, and what breaks a stream as anything else; a client that knows it
+//! looks there for what it knows.
 
 use verger_model::{ModelError, ModelErrorKind};
 use verger_wire::types::{CodexErrorInfo, TurnError};
@@ -8,31 +11,31 @@ use super::model_call::turn_error;
 /// A failure that ends the turn.
 pub(super) fn last(error: &ModelError) -> TurnError {
     let http_status_code = error.status();
-    let info = match error.kind() {
-        ModelErrorKind::ContextLength => CodexErrorInfo::ContextWindowExceeded,
-        ModelErrorKind::UsageLimit => CodexErrorInfo::UsageLimitExceeded,
-        ModelErrorKind::RateLimit => CodexErrorInfo::RateLimitExceeded,
-        ModelErrorKind::Overloaded => CodexErrorInfo::ServerOverloaded,
-        ModelErrorKind::Unauthorized => CodexErrorInfo::Unauthorized,
-        ModelErrorKind::UnknownModel => CodexErrorInfo::ModelNotFound,
-        ModelErrorKind::BadRequest => CodexErrorInfo::BadRequest,
-        ModelErrorKind::ProviderFailed if http_status_code == Some(500) => {
-            CodexErrorInfo::InternalServerError
-        }
-        ModelErrorKind::ProviderFailed if http_status_code.is_some() => {
+    let info = match (error.kind(), http_status_code) {
+        (ModelErrorKind::ContextLength, _) => CodexErrorInfo::ContextWindowExceeded,
+        (ModelErrorKind::UsageLimit, _) => CodexErrorInfo::UsageLimitExceeded,
+        (ModelErrorKind::RateLimit, Some(_)) => {
             CodexErrorInfo::ResponseTooManyFailedAttempts { http_status_code }
         }
-        ModelErrorKind::ProviderFailed | ModelErrorKind::BrokenOff | ModelErrorKind::Incomplete => {
-            CodexErrorInfo::ResponseStreamDisconnected { http_status_code }
+        (ModelErrorKind::RateLimit, None) => CodexErrorInfo::RateLimitExceeded,
+        (ModelErrorKind::Overloaded, None) => CodexErrorInfo::ServerOverloaded,
+        (ModelErrorKind::Unauthorized, None) => CodexErrorInfo::Unauthorized,
+        (ModelErrorKind::UnknownModel, None) => CodexErrorInfo::ModelNotFound,
+        (ModelErrorKind::ProviderFailed, Some(500)) => CodexErrorInfo::InternalServerError,
+        (ModelErrorKind::BadRequest, Some(400)) => CodexErrorInfo::Other,
+        (_, Some(_)) | (ModelErrorKind::Unreachable, None) => {
+            CodexErrorInfo::HttpConnectionFailed { http_status_code }
         }
-        ModelErrorKind::Unreachable => CodexErrorInfo::HttpConnectionFailed { http_status_code },
-        ModelErrorKind::Unreadable => CodexErrorInfo::ResponseStreamConnectionFailed { http_status_code },
         _ => CodexErrorInfo::Other,
     };
     turn_error(error.to_string(), Some(info))
 }
 
-/// A failure that another attempt follows.
-pub(super) fn passing(message: String, http_status_code: Option<u16>) -> TurnError {
-    turn_error(message, Some(CodexErrorInfo::ResponseStreamDisconnected { http_status_code }))
+/// A failure that another attempt follows: the `attempt`th of at most `of`.
+pub(super) fn passing(cause: String, http_status_code: Option<u16>, attempt: u32, of: u32) -> TurnError {
+    let info = CodexErrorInfo::ResponseStreamDisconnected { http_status_code };
+    TurnError {
+        additional_details: Some(cause),
+        ..turn_error(format!("Reconnecting... {attempt}/{of}"), Some(info))
+    }
 }

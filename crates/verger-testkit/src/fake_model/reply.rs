@@ -63,11 +63,18 @@ pub(super) async fn play(script: Script, voice: &dyn Voice, to: &mut Output) -> 
             }
             send(to, voice.end_text(&whole)).await?;
         }
-        Script::Think(thought) => {
+        Script::Think { thought, pause, calls } => {
             send(to, voice.thought(&thought)).await?;
-            send(to, voice.begin_text()).await?;
-            send(to, voice.delta("ok")).await?;
-            send(to, voice.end_text("ok")).await?;
+            sleep(pause).await;
+            called = !calls.is_empty();
+            for chunk in voice.calls(&calls) {
+                send(to, chunk).await?;
+            }
+            if !called {
+                send(to, voice.begin_text()).await?;
+                send(to, voice.delta("ok")).await?;
+                send(to, voice.end_text("ok")).await?;
+            }
         }
         Script::Sleep(time) => {
             send(to, voice.begin_text()).await?;

@@ -18,8 +18,12 @@ pub(super) enum Script {
     },
     /// Silence, then `ok`.
     Sleep(Duration),
-    /// A thought, then `ok`.
-    Think(String),
+    /// A thought, silence, then these calls, or `ok` where there are none.
+    Think {
+        thought: String,
+        pause: Duration,
+        calls: Vec<Call>,
+    },
     Calls {
         calls: Vec<Call>,
         in_pieces: bool,
@@ -103,7 +107,7 @@ impl Script {
                 delay: Duration::from_millis(number("delay_ms").unwrap_or(0)),
             },
             Some("SLEEP") => Self::Sleep(Duration::from_secs(number("s").unwrap_or(1))),
-            Some("CALL" | "CALLS") if tool_answered(&request.body) => Self::say("done"),
+            Some("CALL" | "CALLS" | "THINK") if tool_answered(&request.body) => Self::say("done"),
             Some("CALL") => {
                 let call = text.trim_start().strip_prefix("CALL").unwrap_or_default();
                 Self::Calls { calls: vec![Call::parse(call)], in_pieces: false }
@@ -112,7 +116,11 @@ impl Script {
                 Self::Calls { calls: text.lines().skip(1).map(Call::parse).collect(), in_pieces: true }
             }
             Some("THINK") => {
-                Self::Think(text.trim_start().strip_prefix("THINK").unwrap_or_default().trim().to_owned())
+                let mut lines = text.trim_start().lines();
+                let thought = lines.next().and_then(|line| line.strip_prefix("THINK")).unwrap_or_default();
+                let pause = Duration::from_secs(number("s").unwrap_or(0));
+                let calls = lines.map(Call::parse).collect();
+                Self::Think { thought: thought.trim().to_owned(), pause, calls }
             }
             Some("PAGE") => Self::Page,
             Some("FAIL") if due => {

@@ -55,6 +55,30 @@ async fn a_thought_is_told_kept_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thought_whose_answer_was_cut_is_kept_and_not_given_back() {
+    let stage = Stage::bare();
+    let client = stage.client("client").await;
+    let thread = stage.thread(&client).await;
+    let from = client.mark();
+    let id = begin_turn(&client, &thread, "THINK s=30 about this").await;
+    let thought = client.note(from, "item/completed", |note| note["item"]["type"] == "reasoning").await;
+    let steer = json!({
+        "threadId": thread, "expectedTurnId": id,
+        "input": [{ "type": "text", "text": "enough", "text_elements": [] }],
+    });
+    client.call("turn/steer", steer).await;
+    assert_eq!(ended(&client, from, &id).await["status"], "completed");
+    // Providers refuse a thought that nothing follows.
+    let asked = stage.home.model().requests().last().expect("it was asked").body["input"].clone();
+    let kinds: Vec<_> = asked.as_array().expect("a list").iter().map(|item| item["type"].clone()).collect();
+    assert_eq!(kinds, ["message", "message"], "{asked}");
+    let read = client.call("thread/read", json!({ "threadId": thread, "includeTurns": true })).await;
+    assert_eq!(read["thread"]["turns"][0]["items"][1], thought["item"]);
+    client.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn another_provider_is_not_given_what_it_cannot_read() {
     let stage = Stage::new(|home| {
         let other = format!("[model_providers.other]\nbase_url = {}\n", json!(home.model().base_url()));

@@ -10,7 +10,7 @@ use super::executor::{Executor, says};
 use crate::thread::{Answer, Event, Record, Says, Seal, Thought, ThoughtPart, ToolOutcome};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Begin,
     Request(u8),
     NotBegun,
@@ -41,7 +41,7 @@ enum Step {
 
 /// What a client answers; not always to what it was asked.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Accept,
     Decline,
     Tool,
@@ -52,7 +52,7 @@ fn part() -> impl Strategy<Value = ThoughtPart> {
     prop_oneof![(0..4_usize).prop_map(ThoughtPart::Summary), (0..4_usize).prop_map(ThoughtPart::Content),]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Begin),
         2 => (0..3_u8).prop_map(Step::Request),
@@ -84,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(thread: &mut Executor, step: Step) {
+pub(super) fn take(thread: &mut Executor, step: Step) {
     let output = |n: u8| format!("m{n}").into();
     match step {
         Step::Begin => thread.begin("hi"),

@@ -3,6 +3,7 @@
 mod compaction;
 mod executor;
 mod histories;
+mod marathon;
 mod reverts;
 mod spending;
 mod steering;

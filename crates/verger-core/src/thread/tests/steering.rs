@@ -1,9 +1,9 @@
 //! More input for a turn that is under way: where the model is told of it, and what becomes of what it was saying.
 
 use serde_json::json;
-use verger_wire::types::{McpToolCallResult, ThreadItem, TurnStatus};
+use verger_wire::types::{McpServerElicitationAction, McpToolCallResult, ThreadItem, TurnStatus};
 
-use super::executor::Executor;
+use super::executor::{Executor, says};
 use super::stories::{story, text, tool};
 use crate::thread::{Event, Says, ToolOutcome, turns};
 
@@ -69,6 +69,25 @@ fn input_during_a_tool_call_waits_for_its_result() {
     let content = vec![json!({"type": "text", "text": "noon"})];
     let result = McpToolCallResult { content, ..McpToolCallResult::default() };
     thread.handle(Event::ToolDone { item, outcome: Ok(ToolOutcome { result, is_error: false }) });
+    story(&mut thread, &["append item", "item/completed", "call model"]);
+}
+
+#[test]
+fn input_while_a_call_waits_for_its_approval_waits_with_it() {
+    let mut thread = Executor::new();
+    thread.begin("remove it");
+    thread.says(tool("rm"));
+    thread.says(Says::Completed);
+    let item = thread.tools[0].clone();
+    let question = thread.ask_approval(&item);
+    thread.transcript.clear();
+    thread.begin("gently");
+    story(&mut thread, &["append item", "reply turn InProgress", "item/started", "item/completed"]);
+    assert!(thread.asked.contains_key(&question), "it is still asked");
+    thread.answer(question, says(McpServerElicitationAction::Accept));
+    thread.transcript.clear();
+    thread.tools.clear();
+    thread.handle(Event::ToolDone { item, outcome: Err("gone".into()) });
     story(&mut thread, &["append item", "item/completed", "call model"]);
 }
 

@@ -14,10 +14,10 @@ use crate::stage::{Stage, ended, say};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// No attempt but the first.
-pub(super) const ONCE: &str = "request_max_retries = 0\nstream_max_retries = 0\n";
+pub(in crate::wires) const ONCE: &str = "request_max_retries = 0\nstream_max_retries = 0\n";
 
 /// How the server reaches the fake model.
-pub(super) enum Wire<'g> {
+pub(in crate::wires) enum Wire<'g> {
     Responses,
     Chat,
     /// Chat Completions to a gateway that has its own fake model behind it.
@@ -25,19 +25,19 @@ pub(super) enum Wire<'g> {
 }
 
 /// One story's server, client and thread.
-pub(super) struct Act<'a> {
+pub(in crate::wires) struct Act<'a> {
     wire: &'a Wire<'a>,
     /// What the model had seen before.
     earlier: Counts,
-    pub(super) stage: Stage,
-    pub(super) client: Client,
-    pub(super) thread: String,
+    pub(in crate::wires) stage: Stage,
+    pub(in crate::wires) client: Client,
+    pub(in crate::wires) thread: String,
 }
 
 /// All that a turn told its client.
-pub(super) struct Told {
+pub(in crate::wires) struct Told {
     /// Of `turn/completed`.
-    pub(super) turn: Value,
+    pub(in crate::wires) turn: Value,
     notes: Vec<Value>,
 }
 
@@ -45,17 +45,17 @@ pub(super) struct Told {
 
 impl<'a> Act<'a> {
     /// A provider with these keys in its table.
-    pub(super) async fn begin(wire: &'a Wire<'a>, keys: &str) -> Self {
+    pub(in crate::wires) async fn begin(wire: &'a Wire<'a>, keys: &str) -> Self {
         Self::with(wire, |_| keys.to_owned(), false).await
     }
 
     /// The same, with an MCP server `helper`.
-    pub(super) async fn with_helper(wire: &'a Wire<'a>) -> Self {
+    pub(in crate::wires) async fn with_helper(wire: &'a Wire<'a>) -> Self {
         Self::with(wire, |_| ONCE.to_owned(), true).await
     }
 
     /// The same, with a key file that holds `key`, or what the gateway wants.
-    pub(super) async fn with_key_file(wire: &'a Wire<'a>, key: &str) -> Self {
+    pub(in crate::wires) async fn with_key_file(wire: &'a Wire<'a>, key: &str) -> Self {
         let keys = |path: PathBuf| {
             let key = if let Wire::Gateway(gateway) = wire { gateway.key() } else { key };
             write_key(&path, key);
@@ -87,11 +87,11 @@ impl<'a> Act<'a> {
     }
 
     /// Whether the model was asked in Chat Completions.
-    pub(super) fn is_chat(&self) -> bool {
+    pub(in crate::wires) fn is_chat(&self) -> bool {
         !matches!(self.wire, Wire::Responses)
     }
 
-    pub(super) fn key_file(&self) -> PathBuf {
+    pub(in crate::wires) fn key_file(&self) -> PathBuf {
         self.stage.home.path().join("key")
     }
 
@@ -103,39 +103,39 @@ impl<'a> Act<'a> {
     }
 
     /// What the model was asked last.
-    pub(super) fn asked(&self) -> Request {
+    pub(in crate::wires) fn asked(&self) -> Request {
         self.model().requests().pop().expect("the model was asked")
     }
 
     /// How often the model was asked in this story.
-    pub(super) fn times_asked(&self) -> usize {
+    pub(in crate::wires) fn times_asked(&self) -> usize {
         self.model().counts().requests - self.earlier.requests
     }
 
     /// How many answers were given up on in this story.
-    pub(super) fn given_up(&self) -> usize {
+    pub(in crate::wires) fn given_up(&self) -> usize {
         self.model().counts().abandoned - self.earlier.abandoned
     }
 
     /// Waits until the model sees that its answer is wanted no more.
-    pub(super) async fn is_given_up(&self) {
+    pub(in crate::wires) async fn is_given_up(&self) {
         let earlier = self.earlier.abandoned;
         let seen = self.model().wait_until(|counts| counts.abandoned == earlier + 1);
         assert!(tokio::time::timeout(LIMIT, seen).await.is_ok(), "the connection to the model stays open");
     }
 
     /// Every request of this story.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(in crate::wires) fn requests(&self) -> Vec<Request> {
         self.model().requests().split_off(self.earlier.requests)
     }
 
     /// Runs a turn to its end.
-    pub(super) async fn turn(&self, text: &str) -> Told {
+    pub(in crate::wires) async fn turn(&self, text: &str) -> Told {
         self.turn_with(say(&self.thread, text)).await
     }
 
     /// The same with any parameters of `turn/start`.
-    pub(super) async fn turn_with(&self, mut params: Value) -> Told {
+    pub(in crate::wires) async fn turn_with(&self, mut params: Value) -> Told {
         params["threadId"] = json!(self.thread);
         let from = self.client.mark();
         let started = self.client.call("turn/start", params).await;
@@ -145,18 +145,18 @@ impl<'a> Act<'a> {
     }
 
     /// Requires that the thread goes on after all that has happened to it.
-    pub(super) async fn goes_on(&self) {
+    pub(in crate::wires) async fn goes_on(&self) {
         self.turn("and now?").await.answers("ok");
     }
 
-    pub(super) async fn end(self) {
+    pub(in crate::wires) async fn end(self) {
         self.client.close().await;
         self.stage.finish();
     }
 }
 
 /// For its owner's eyes.
-pub(super) fn write_key(path: &std::path::Path, key: &str) {
+pub(in crate::wires) fn write_key(path: &std::path::Path, key: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, format!("{key}\n")).expect("the home is writable");
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("it is this user's");
@@ -166,37 +166,37 @@ pub(super) fn write_key(path: &std::path::Path, key: &str) {
 
 impl Told {
     /// Parameters of the notifications of `method`, in order.
-    pub(super) fn notes(&self, method: &str) -> Vec<&Value> {
+    pub(in crate::wires) fn notes(&self, method: &str) -> Vec<&Value> {
         self.notes.iter().filter(|note| note["method"] == method).map(|note| &note["params"]).collect()
     }
 
     /// Completed items of a type, in order.
-    pub(super) fn items(&self, kind: &str) -> Vec<&Value> {
+    pub(in crate::wires) fn items(&self, kind: &str) -> Vec<&Value> {
         let completed = self.notes("item/completed").into_iter().map(|params| &params["item"]);
         completed.filter(|item| item["type"] == kind).collect()
     }
 
     /// Deltas of the answer, joined.
-    pub(super) fn deltas(&self) -> String {
+    pub(in crate::wires) fn deltas(&self) -> String {
         let deltas = self.notes("item/agentMessage/delta").into_iter();
         deltas.filter_map(|params| params["delta"].as_str()).collect()
     }
 
     /// Text of the last message that the model completed.
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::wires) fn text(&self) -> &str {
         self.items("agentMessage").last().and_then(|item| item["text"].as_str()).unwrap_or_default()
     }
 
     /// Requires that the turn ended well, with these words.
     #[track_caller]
-    pub(super) fn answers(&self, text: &str) {
+    pub(in crate::wires) fn answers(&self, text: &str) {
         assert_eq!(self.turn["status"], "completed", "{}", self.turn);
         assert_eq!(self.text(), text);
     }
 
     /// Requires that the turn failed for this reason, told once and finally; what it says.
     #[track_caller]
-    pub(super) fn fails(&self, info: &Value) -> &str {
+    pub(in crate::wires) fn fails(&self, info: &Value) -> &str {
         assert_eq!(self.turn["status"], "failed", "{}", self.turn);
         let error = &self.turn["error"];
         assert_eq!(&error["codexErrorInfo"], info, "{error}");
@@ -207,18 +207,21 @@ impl Told {
         error["message"].as_str().expect("an error says something")
     }
 
-    /// Requires one announcement of another attempt.
+    /// Requires one announcement of another attempt, with its cause.
     #[track_caller]
-    pub(super) fn retried_after(&self, status: &Value) {
+    pub(in crate::wires) fn retried_after(&self, status: &Value, cause: &str) {
         let again: Vec<_> =
             self.notes("error").into_iter().filter(|note| note["willRetry"] == true).collect();
         assert_eq!(again.len(), 1, "{again:?}");
         let info = json!({ "responseStreamDisconnected": { "httpStatusCode": status } });
-        assert_eq!(again[0]["error"]["codexErrorInfo"], info);
+        let error = &again[0]["error"];
+        assert_eq!((&error["message"], &error["codexErrorInfo"]), (&json!("Reconnecting... 1/1"), &info));
+        let details = error["additionalDetails"].as_str().expect("what went wrong");
+        assert!(details.contains(cause), "{details}");
     }
 
     /// Where a notification that fits stands among all.
-    pub(super) fn place(&self, method: &str, item: &str) -> Option<usize> {
+    pub(in crate::wires) fn place(&self, method: &str, item: &str) -> Option<usize> {
         self.notes.iter().position(|note| note["method"] == method && note["params"]["item"]["id"] == item)
     }
 }

@@ -54,6 +54,7 @@ on_every_wire! {
         what_it_cost,
         a_tool_call,
         two_tool_calls_at_once,
+        a_thought_that_led_to_calls,
         arguments_in_pieces,
         arguments_that_are_no_json,
         a_tool_that_fails,
