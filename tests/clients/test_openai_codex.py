@@ -121,6 +121,10 @@ class Threads(Client):
         thread = codex.thread_start()
         thread.run("hi")
         thread.compact()
+        # It is answered at once; the summary is a turn of its own, which no turn may join.
+        while len(turns := thread.read(include_turns=True).thread.turns) < 2 or turns[1].status.value == "inProgress":
+            pass
+        self.assertEqual([item.root.type for item in turns[1].items], ["contextCompaction"])
         self.assertEqual(thread.run("again").final_response, "ok")
 
     def test_what_is_not_there_is_an_invalid_request(self):

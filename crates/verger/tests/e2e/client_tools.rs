@@ -10,7 +10,8 @@ const LOOKUP: &str = "CALL - lookup {\"q\":\"x\"}";
 
 fn tools() -> Value {
     let schema = json!({ "type": "object", "properties": { "q": { "type": "string" } } });
-    let tool = |name: &str| json!({ "name": name, "description": "d", "inputSchema": schema });
+    let tool =
+        |name: &str| json!({ "type": "function", "name": name, "description": "d", "inputSchema": schema });
     json!([tool("lookup"), { "type": "namespace", "name": "shop", "description": "d", "tools": [tool("buy")] }])
 }
 
@@ -142,9 +143,9 @@ async fn what_cannot_be_registered_is_refused() {
         (-32600, "thread/start.dynamicTools requires experimentalApi capability")
     );
     let client = stage.client("client").await;
-    let twice = json!([{ "name": "x", "description": "d" }, { "name": "x", "description": "d" }]);
+    let twice = json!([tools()[0], tools()[0]]);
     let (code, message) = client.refused("thread/start", json!({ "dynamicTools": twice })).await;
-    assert_eq!((code, message.as_str()), (-32600, "duplicate dynamic tool name: x"));
+    assert_eq!((code, message.as_str()), (-32600, "duplicate dynamic tool name: lookup"));
     plain.close().await;
     client.close().await;
     stage.finish();
