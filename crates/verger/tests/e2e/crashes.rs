@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use verger_testkit::clock::monotonic;
 use verger_testkit::{Client, Home};
 
 use crate::restart::Random;
@@ -43,8 +44,7 @@ async fn torn(
     asked["threadId"] = thread.clone().into();
     let from = client.mark();
     let kill = async {
-        // The moment is the test's input; nothing waits for it.
-        tokio::time::sleep(Duration::from_micros(random.below(change.window))).await;
+        moment(Duration::from_micros(random.below(change.window))).await;
         stage.daemon.signal(Signal::KILL);
     };
     let asking = async {
@@ -58,6 +58,18 @@ async fn torn(
     drop(client);
     stage.start_again();
     (thread, Seen { answer, told })
+}
+
+/// The moment of a kill is the test's input; nothing waits for it. Timers are too coarse for what takes less than a
+/// millisecond.
+async fn moment(after: Duration) {
+    if after > Duration::from_millis(10) {
+        return tokio::time::sleep(after).await;
+    }
+    let begun = monotonic();
+    while monotonic() - begun < after {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn turns(client: &Client, thread: &str) -> Vec<Value> {
@@ -83,7 +95,7 @@ const WHOLE: [&str; 7] = ["one", "ok", "two", "ok", "three", "ok", "next"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_revert_is_whole_or_has_not_been() {
     let (mut stage, mut random) = (Stage::bare(), Random::from_clock());
-    let change = Change { method: "thread/revert", window: 6_000 };
+    let change = Change { method: "thread/revert", window: 3_000 };
     let mut reverted = 0;
     for round in 0..KILLS * scale() {
         let before = |turns: &[String]| json!({ "beforeTurnId": turns[1] });
@@ -144,7 +156,7 @@ async fn a_compaction_is_whole_or_interrupted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fork_is_whole_or_has_not_been() {
     let (mut stage, mut random) = (Stage::bare(), Random::from_clock());
-    let change = Change { method: "thread/fork", window: 6_000 };
+    let change = Change { method: "thread/fork", window: 3_000 };
     let mut forked = 0;
     for round in 0..KILLS * scale() {
         let last = |turns: &[String]| json!({ "lastTurnId": turns[1] });
@@ -181,7 +193,7 @@ async fn a_fork_is_whole_or_has_not_been() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_injected_is_there_or_was_not_acknowledged() {
     let (mut stage, mut random) = (Stage::bare(), Random::from_clock());
-    let change = Change { method: "thread/inject_items", window: 6_000 };
+    let change = Change { method: "thread/inject_items", window: 3_000 };
     let text = json!({ "type": "input_text", "text": "by the way" });
     let item = json!({ "type": "message", "role": "user", "content": [text] });
     for round in 0..KILLS * scale() {
