@@ -58,7 +58,7 @@ async fn converse(bytes: &[u8], piece: usize) -> (u64, Vec<(u64, Result<Value, C
     let (stdin, to_stdin) = duplex(4 << 10);
     let (from_stdout, mut stdout) = duplex(4 << 10);
     let mut stdin = BufReader::new(stdin);
-    let options = SessionOptions { server: "fuzzed".into(), client_version: "0".into() };
+    let options = SessionOptions { server: "fuzzed".into(), client_version: "0".into(), questions: None };
     let (session, ()) =
         tokio::join!(Session::connect(from_stdout, to_stdin, options), welcome(&mut stdin, &mut stdout));
     let session = session.expect("a polite beginning");
