@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, io, thread};
@@ -25,9 +25,16 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub struct Daemon {
     child: Child,
     address: String,
-    stderr: Arc<Mutex<String>>,
+    stderr: Arc<Said>,
     /// Ends with the server's stderr.
     reader: Option<JoinHandle<()>>,
+}
+
+/// What a server has said so far. Its reader is a thread of the test's own, and may be behind what a client was told.
+#[derive(Debug, Default)]
+struct Said {
+    text: Mutex<String>,
+    grown: Condvar,
 }
 
 /// A server that ended instead of serving.
@@ -161,7 +168,7 @@ impl Launch {
 
 /// Keeps every line; the first address in one is what the starter waits for. The channel carries that one message
 /// and closes with stderr.
-fn read(stderr: ChildStderr, said: &Mutex<String>, tell: &mpsc::Sender<String>) {
+fn read(stderr: ChildStderr, said: &Said, tell: &mpsc::Sender<String>) {
     let mut told = false;
     // An unreadable stderr ends like a closed one: the starter learns it from the channel.
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -174,9 +181,11 @@ fn read(stderr: ChildStderr, said: &Mutex<String>, tell: &mpsc::Sender<String>) 
             // The starter has gone only if its patience had.
             told = tell.send(address.to_owned()).is_ok();
         }
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push_str(&line);
-        said.push('\n');
+        let mut text = said.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str(&line);
+        text.push('\n');
+        drop(text);
+        said.grown.notify_all();
     }
 }
 
@@ -271,10 +280,27 @@ impl Daemon {
         self.wait(Duration::from_secs(10));
     }
 
-    /// All that it said so far.
+    /// All that it said so far. What it says of a message to a client may come later than that message: see
+    /// [`Self::stderr_with`].
     #[must_use]
     pub fn stderr(&self) -> String {
-        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stderr.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All that it said so far, once `part` is in it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say so in 10 s.
+    #[must_use]
+    pub fn stderr_with(&self, part: &str) -> String {
+        let limit = Duration::from_secs(10);
+        let text = self.stderr.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let lacks = |text: &mut String| !text.contains(part);
+        let waited = self.stderr.grown.wait_timeout_while(text, limit, lacks);
+        let (text, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "the server did not say {part:?}; it said:\n{text}");
+        text.clone()
     }
 
     /// How many descriptors it has open.

@@ -45,14 +45,14 @@ async fn a_helper_over_its_memory_is_killed_with_a_reason_and_no_other_notices()
     let refused = client.answer(from, slow, "the slow call").await.expect_err("it has no answer");
     let message = refused.to_string();
     assert!(message.contains("-32603") && message.contains("outcome unknown, not sent again"), "{message}");
-    for told in [message, failure(&client, from, &thread).await, stage.daemon.stderr()] {
+    let log = stage.daemon.stderr_with("limit=64000000");
+    assert!(log.contains(&thread), "{log}");
+    for told in [message, failure(&client, from, &thread).await, log] {
         let figure = told.split("it used ").nth(1).and_then(|rest| rest.split(' ').next());
         let figure: f64 = figure.and_then(|figure| figure.parse().ok()).unwrap_or_else(|| panic!("{told}"));
         assert!((64.0..200.0).contains(&figure), "between the limit and all that it wanted: {told}");
         assert!(told.contains(" MB of memory, over memory_max = 64 MB"), "{told}");
     }
-    let log = stage.daemon.stderr();
-    assert!(log.contains(&thread) && log.contains("limit=64000000"), "{log}");
     assert_eq!(
         stage.home.helper_events("signal-ignored"),
         [Value::Null; 0],
@@ -109,8 +109,9 @@ async fn a_helper_of_too_many_processes_is_killed_and_one_of_just_enough_is_not(
         let from = client.mark();
         let slow = tool(&thread, "slow", json!({ "seconds": 600 }));
         let (_, message) = client.refused("mcpServer/tool/call", slow).await;
-        for told in [message, failure(&client, from, &thread).await, stage.daemon.stderr()] {
-            assert!(told.contains(" processes, over max_processes = 10"), "{told}");
+        let over = " processes, over max_processes = 10";
+        for told in [message, failure(&client, from, &thread).await, stage.daemon.stderr_with(over)] {
+            assert!(told.contains(over), "{told}");
         }
     }
     assert_eq!(call_of(&client, &thread, "other", "pid").await, other);
@@ -129,8 +130,9 @@ async fn a_helper_over_its_budget_before_it_serves_fails_its_start() {
     let thread = stage.thread(&client).await;
     let from = client.mark();
     let (_, message) = client.refused("mcpServer/tool/call", tool(&thread, "pid", json!({}))).await;
-    for told in [message, failure(&client, from, &thread).await, stage.daemon.stderr()] {
-        assert!(told.contains("it had 2 processes, over max_processes = 1"), "{told}");
+    let over = "it had 2 processes, over max_processes = 1";
+    for told in [message, failure(&client, from, &thread).await, stage.daemon.stderr_with(over)] {
+        assert!(told.contains(over), "{told}");
     }
     stage.home.tag().wait_gone(STUBBORN).expect("nothing half-started remains");
     client.close().await;

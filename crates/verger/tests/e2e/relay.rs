@@ -109,8 +109,8 @@ async fn who_differs_from_the_daemon_gets_a_server_of_its_own() {
         thread(&client, &served.home).await;
         let servers = served.ps();
         assert_eq!(servers.len(), 2, "{said}: {servers:?}");
-        assert!(own.stderr().contains(said), "{said}: {}", own.stderr());
-        assert!(!own.stderr().contains("secret"), "values are not shown: {}", own.stderr());
+        let log = own.stderr_with(said);
+        assert!(!log.contains("secret"), "values are not shown: {log}");
         client.close().await;
         assert!(own.wait(STUBBORN).success(), "{}", own.stderr());
     }

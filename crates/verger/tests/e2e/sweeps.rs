@@ -61,7 +61,7 @@ async fn the_next_start_ends_what_a_dead_run_left_and_nothing_that_looks_like_it
     let daemon = serve(&home).start().expect("it serves");
     assert_eq!(left.alive(), [0; 0], "alive when the next server served");
     assert_eq!(alike_held.alive(), alike, "what looks like a helper was touched");
-    let said = daemon.stderr();
+    let said = daemon.stderr_with("swept what dead runs had left");
     let kills: Vec<&str> = said.lines().filter(|line| line.contains("it outlived its run")).collect();
     assert!(!kills.is_empty(), "{said}");
     for kill in &kills {
