@@ -9,6 +9,7 @@ pub mod bad_helper;
 pub mod client;
 pub mod clock;
 pub mod config_file;
+pub mod crowd;
 pub mod daemon;
 pub mod fake_model;
 pub mod gone;
