@@ -20,6 +20,7 @@ mod link;
 pub mod load;
 mod namespaces;
 mod proc_fs;
+pub mod proxy;
 pub mod run_tag;
 mod wire_log;
 
@@ -31,4 +32,5 @@ pub use home::Home;
 pub use leak_guard::LeakGuard;
 pub use link::{Goodbye, Link};
 pub use namespaces::namespaces_can_be_had;
+pub use proxy::{Proxy, Weather};
 pub use run_tag::RunTag;
