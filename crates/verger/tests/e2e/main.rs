@@ -39,6 +39,7 @@ mod relay;
 mod repeated;
 mod restart;
 mod reverts;
+mod slow;
 mod stage;
 mod stdio;
 mod steering;

@@ -494,11 +494,9 @@ impl Executor {
         // change unless it is forgotten.
         let newest = self.newest.filter(|_| self.log.len() > LONG && !self.checks.is_multiple_of(FULL_EVERY));
         let active = self.machine.active_turn();
-        let mut snapshot =
-            turns(self.log[newest.unwrap_or(0)..].to_vec(), active.map(|turn| turn.id.as_str()));
-        if let (Some(active), Some(last)) = (active, snapshot.last_mut()) {
-            assert_eq!(last.id, active.id);
-            *last = active.clone();
+        let mut snapshot = turns(self.log[newest.unwrap_or(0)..].to_vec(), active);
+        if let (Some(active), Some(last)) = (active, snapshot.last()) {
+            assert_eq!(last.id, active.turn.id);
         }
         let first = snapshot.first().map(|turn| turn.id.clone()).filter(|_| newest.is_some());
         let mut told: Vec<_> = match first {
