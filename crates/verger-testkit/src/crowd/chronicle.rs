@@ -14,6 +14,8 @@ struct Stretch {
     base: u64,
     turns: Turns,
     events: BTreeMap<u64, Event>,
+    /// The last event before a revert, which forgot turns without saying which.
+    reverted: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -38,13 +40,26 @@ pub(super) enum Verdict {
 impl Chronicle {
     /// A snapshot at `base`: what came before it and after the last event is not known.
     pub(super) fn snapshot(&mut self, base: u64, turns: &Turns) {
-        self.0.push(Stretch { base, turns: turns.clone(), events: BTreeMap::new() });
+        self.0.push(Stretch { base, turns: turns.clone(), events: BTreeMap::new(), reverted: None });
     }
 
     pub(super) fn note(&mut self, seq: u64, digest: u64, change: Option<Change>) {
         if let Some(stretch) = self.0.last_mut() {
             stretch.events.insert(seq, Event { digest, change });
         }
+    }
+
+    /// The thread was reverted: what it is from here on, the next snapshot will say.
+    pub(super) fn reverted(&mut self) {
+        if let Some(stretch) = self.0.last_mut() {
+            let last = stretch.last();
+            stretch.reverted.get_or_insert(last);
+        }
+    }
+
+    /// The last event.
+    pub(super) fn last(&self) -> u64 {
+        self.0.iter().rev().find_map(|stretch| stretch.events.keys().next_back().copied()).unwrap_or_default()
     }
 
     /// Compares with the events that a client was told by number, all of those after `from` and up to `upto`.
@@ -74,6 +89,9 @@ impl Chronicle {
     #[must_use]
     pub(super) fn at(&self, seq: u64) -> Option<Turns> {
         let stretch = self.stretch(seq, seq)?;
+        if stretch.reverted.is_some_and(|reverted| seq > reverted) {
+            return None;
+        }
         let mut turns = stretch.turns.clone();
         for event in stretch.events.range(..=seq).map(|(_, event)| event) {
             if let Some(change) = &event.change {
@@ -87,8 +105,14 @@ impl Chronicle {
     fn stretch(&self, from: u64, upto: u64) -> Option<&Stretch> {
         let place = self.0.iter().rposition(|stretch| stretch.base <= from)?;
         let stretch = &self.0[place];
-        let last = stretch.events.keys().next_back().map_or(stretch.base, |last| *last);
+        let last = stretch.last();
         // Between one stretch and the next the scribe knows nothing.
         (upto <= last || (place + 1 == self.0.len() && from <= last)).then_some(stretch)
+    }
+}
+
+impl Stretch {
+    fn last(&self) -> u64 {
+        self.events.keys().next_back().map_or(self.base, |last| *last)
     }
 }

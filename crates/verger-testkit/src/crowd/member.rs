@@ -156,6 +156,11 @@ impl Member {
         self.heard.state().views.get_mut(thread).map(change)
     }
 
+    /// Where it can resume `thread` from; nowhere once it heard of a revert, of which only a snapshot says more.
+    pub(super) fn place(&self, thread: &str) -> Option<Cursor> {
+        self.view(thread, |view| view.cursor().filter(|_| !view.is_stale()).cloned())?
+    }
+
     /// Forgets all about a thread.
     pub(super) fn forget(&self, thread: &str) {
         self.heard.state().views.remove(thread);

@@ -35,6 +35,7 @@ impl World {
             if differing.is_empty() {
                 break;
             }
+            eprintln!("round {round}: {:.300}", format!("{differing:?}"));
             if round == ROUNDS {
                 let late = differing.into_iter().map(|fault| format!("at rest: {fault}")).collect();
                 self.judge(late)?;
@@ -222,7 +223,7 @@ async fn rested(topic: &mut Topic, direct: &Place) -> Result<(), NoResult> {
 async fn caught_up(member: &mut Member, topic: &Topic, recover: bool) -> Option<String> {
     let thread = &topic.thread;
     if topic.reverted || member.view(thread, View::is_stale) == Some(true) {
-        let since = if recover { member.view(thread, |view| view.cursor().cloned())? } else { None };
+        let since = if recover { member.place(thread) } else { None };
         match member.follow(thread, since).await {
             Ok(()) => {}
             Err(NoResult::Closed) => return None,
@@ -283,8 +284,8 @@ async fn returned(topic: &mut Topic, direct: &Place) -> Result<(), NoResult> {
         topic.scribe.come(&direct.url, direct.life).await?;
     }
     let thread = topic.thread.clone();
-    let cursor = topic.scribe.view(&thread, |view| view.cursor().cloned()).flatten();
-    topic.scribe.follow(&thread, cursor).await
+    let place = topic.scribe.place(&thread);
+    topic.scribe.follow(&thread, place).await
 }
 
 /// Goes on with a fork, which knows what its thread did.

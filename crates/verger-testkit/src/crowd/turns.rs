@@ -132,6 +132,11 @@ impl Turns {
 // === impl Turn ===
 
 impl Turn {
+    /// Whether it was told of this item, complete or perhaps so.
+    pub(super) fn knows(&self, item: &str) -> bool {
+        self.items.contains_key(item) || self.perhaps.contains_key(item)
+    }
+
     fn of_snapshot(turn: &Value) -> Self {
         let status = turn["status"].as_str().filter(|status| *status != "inProgress").map(str::to_owned);
         let mut of =

@@ -201,7 +201,12 @@ impl View {
     pub(super) fn note(&mut self, method: &str, params: &Value) {
         self.remember(words(method, params));
         match method {
-            "thread/reverted" => self.stale = true,
+            "thread/reverted" => {
+                self.stale = true;
+                if let Some(chronicle) = &mut self.chronicle {
+                    chronicle.reverted();
+                }
+            }
             "thread/closed" => self.closings += 1,
             _ => {}
         }
@@ -247,9 +252,10 @@ impl View {
     /// Compares with what a scribe of the same thread knows, when nothing is under way.
     #[must_use]
     pub(super) fn against(&self, scribe: &Self) -> Option<String> {
-        if self.cursor != scribe.cursor {
-            let seq = |view: &Self| view.cursor.as_ref().map(|cursor| cursor.seq);
-            return Some(format!("it is at {:?} and the scribe at {:?}", seq(self), seq(scribe)));
+        // Snapshots count records that are never told: who had one may be before who had none.
+        let told = scribe.chronicle.as_ref().map(Chronicle::last).unwrap_or_default();
+        if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.seq < told) {
+            return Some(format!("it is at {} and the scribe was told {told}", cursor.seq));
         }
         if let Some((id, _)) = self.questions.open().next() {
             return Some(format!("question {id} is still open"));
@@ -387,7 +393,7 @@ impl View {
 
     fn item_started(&mut self, params: &Value) -> Option<String> {
         let (turn, id) = (params["turnId"].as_str()?, params["item"]["id"].as_str()?);
-        let known = self.turns.item(turn, id).is_some();
+        let known = self.turns.get(turn).is_some_and(|turn| turn.knows(id));
         match self.turns.get(turn) {
             None => return Some(format!("item {id} began in a turn that never did, {turn}")),
             Some(running) if running.status.is_some() && !known => {

@@ -312,7 +312,7 @@ impl World {
                 let turns: Option<Vec<String>> =
                     member.view(&thread, |view| view.turns().ids().skip(1).map(str::to_owned).collect());
                 match turns.as_ref().and_then(|turns| turns.iter().rev().nth(3)) {
-                    Some(before) if rng.u32(0..3) == 0 => Step::Revert { thread, before: before.clone() },
+                    Some(before) if rng.u32(0..6) == 0 => Step::Revert { thread, before: before.clone() },
                     _ => Step::Read { thread },
                 }
             }
@@ -320,9 +320,9 @@ impl World {
     }
 }
 
-/// Where a member resumes from: its own place, one before it, sometimes none, or one that the log has not reached.
+/// Where a member resumes from, unless it heard of a revert, of which only a snapshot says more: its own place, one before it, sometimes none, or one that the log has not reached.
 fn since(rng: &mut Rng, member: &Member, thread: &str) -> Option<Cursor> {
-    let cursor = member.view(thread, |view| view.cursor().cloned())??;
+    let cursor = member.place(thread)?;
     let seq = match rng.u32(0..20) {
         0..3 => return None,
         3..7 => cursor.seq.saturating_sub(rng.u64(0..40)),

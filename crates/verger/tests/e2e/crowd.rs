@@ -8,7 +8,7 @@ use crate::stage::{Stage, scale};
 fn plans() -> Vec<Plan> {
     let seed = std::env::var("VERGER_CROWD_SEED");
     let first = seed.map_or(1, |seed| seed.parse().expect("VERGER_CROWD_SEED is a whole number"));
-    let last = first + 2 * (scale() as u64 - 1);
+    let last = if scale() > 1 { first + 2 * scale() as u64 - 1 } else { first };
     (first..=last).map(|seed| if scale() > 1 { Plan::full(seed) } else { Plan::short(seed) }).collect()
 }
 
