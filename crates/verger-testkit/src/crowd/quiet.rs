@@ -16,10 +16,10 @@ use super::world::{Broken, Topic, World};
 use crate::client::NoResult;
 
 /// How often what comes late (a turn whose client is gone) may disturb a rest.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
 
 /// How long a view may be behind its scribe's before the scribe is looked at again.
-const A_WHILE: Duration = Duration::from_secs(5);
+const A_WHILE: Duration = Duration::from_secs(2);
 
 impl World {
     /// Lets everything come to rest, and compares everything: members with scribes, and those with what is kept.
@@ -35,7 +35,6 @@ impl World {
             if differing.is_empty() {
                 break;
             }
-            eprintln!("round {round}: {:.300}", format!("{differing:?}"));
             if round == ROUNDS {
                 let late = differing.into_iter().map(|fault| format!("at rest: {fault}")).collect();
                 self.judge(late)?;
@@ -91,8 +90,11 @@ impl World {
 
     /// Waits until nothing runs and everyone has heard of it; who has not, in words.
     async fn settled(&mut self) -> Vec<String> {
-        let direct = &self.direct;
+        let (direct, members) = (&self.direct, &self.members);
         let resting = self.topics.iter_mut().map(async |topic| {
+            if let Err(error) = knows_of_all(topic, members).await {
+                return Some(format!("{}: a turn that was acknowledged is not told: {error}", topic.thread));
+            }
             rested(topic, direct)
                 .await
                 .err()
@@ -176,6 +178,19 @@ impl World {
         faults.extend(noticed);
         self.judge(faults)
     }
+}
+
+/// Waits until the scribe was told of every turn that was acknowledged.
+async fn knows_of_all(topic: &Topic, members: &[Member]) -> Result<(), NoResult> {
+    if topic.reverted {
+        return Ok(());
+    }
+    let acknowledged: BTreeSet<String> = {
+        let of = |member: &Member| member.view(&topic.thread, |view| view.acknowledged.clone());
+        members.iter().filter_map(of).flatten().collect()
+    };
+    let knows = |view: &View| acknowledged.iter().all(|turn| view.turns().get(turn).is_some()).then_some(());
+    topic.scribe.until("turn/started", &topic.thread, LIMIT, knows).await
 }
 
 /// Waits until the thread's last turn has ended, answering what is asked and ending what would go on.
