@@ -5,6 +5,7 @@
 //! and keeps all that is durable by number: every other view is compared with the scribe's. A [`World`] draws steps from a
 //! seed, has the members perform them, lets everything come to rest now and then, and compares.
 
+mod chaos;
 mod chronicle;
 mod flight;
 mod member;
@@ -21,6 +22,7 @@ mod turns;
 mod view;
 mod world;
 
+pub use chaos::{Chaos, ChaosError};
 pub use plan::Plan;
 pub use tally::Tally;
 pub use world::{Broken, World};

@@ -62,7 +62,7 @@ enum Fate {
 impl Weather {
     /// Everything happens, now and then.
     pub const ROUGH: Self =
-        Self { delays: 500, splits: 1_000, stalls: (50, Duration::from_millis(300)), cuts: 15 };
+        Self { delays: 300, splits: 1_000, stalls: (20, Duration::from_millis(200)), cuts: 15 };
     /// Nothing does.
     pub const FAIR: Self = Self { delays: 0, splits: 0, stalls: (0, Duration::ZERO), cuts: 0 };
 

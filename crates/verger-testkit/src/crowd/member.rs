@@ -124,6 +124,11 @@ impl Member {
         self.line.is_some() && self.heard.state().goodbye.is_none()
     }
 
+    /// Whether its connection has ended without its will, which it has not noticed yet.
+    pub(super) fn is_lost(&self) -> bool {
+        self.line.is_some() && self.heard.state().goodbye.is_some()
+    }
+
     /// How the server ended the connection, if it did.
     #[must_use]
     pub(super) fn goodbye(&self) -> Option<Goodbye> {

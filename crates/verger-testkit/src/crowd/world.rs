@@ -120,6 +120,27 @@ impl World {
         tally
     }
 
+    /// Another server serves the same home at `url`: scribes follow their threads again from where they were. Members come when
+    /// they will.
+    pub(super) async fn moved(&mut self, url: &str) -> Result<(), Broken> {
+        for place in [&mut self.place, &mut self.direct] {
+            *place = Place { url: url.to_owned(), life: place.life + 1 };
+        }
+        self.scatter().await;
+        for topic in &mut self.topics {
+            topic.scribe.leave().await;
+        }
+        self.return_scribes().await
+    }
+
+    /// Every member drops its connection.
+    pub(super) async fn scatter(&mut self) {
+        for member in &mut self.members {
+            member.leave().await;
+            member.read_on();
+        }
+    }
+
     fn taken(&self) -> usize {
         usize::try_from(self.tally.taken()).unwrap_or(usize::MAX)
     }
@@ -202,7 +223,7 @@ impl World {
     pub(super) async fn noticed(&mut self) -> Vec<String> {
         let mut faults = Vec::new();
         for number in 0..self.members.len() {
-            if self.members[number].goodbye().is_some() {
+            if self.members[number].is_lost() {
                 faults.extend(self.lost(number).await);
             }
         }
