@@ -37,6 +37,7 @@ mod probes;
 mod protocol;
 mod relay;
 mod repeated;
+mod replay;
 mod restart;
 mod reverts;
 mod slow;
