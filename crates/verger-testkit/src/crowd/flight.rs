@@ -20,8 +20,10 @@ pub(super) enum Part {
 pub(super) struct Flight {
     pub(super) turn: String,
     pub(super) generation: u64,
+    /// That it began is kept, as of tool calls.
+    durable: bool,
     /// It came in a snapshot, which does not say whether it was complete by then.
-    pub(super) perhaps: Option<String>,
+    perhaps: Option<String>,
     texts: BTreeMap<Part, String>,
 }
 
@@ -54,7 +56,12 @@ impl Part {
 
 impl Flight {
     pub(super) fn new(turn: &str, generation: u64) -> Self {
-        Self { turn: turn.to_owned(), generation, perhaps: None, texts: BTreeMap::new() }
+        Self { turn: turn.to_owned(), generation, durable: false, perhaps: None, texts: BTreeMap::new() }
+    }
+
+    /// The same, of which it is kept that it began.
+    pub(super) fn kept(self) -> Self {
+        Self { durable: true, ..self }
     }
 
     /// As a snapshot shows it.
@@ -72,6 +79,16 @@ impl Flight {
                 .extend(parts("content").map(|(index, text)| (Part::Content(index), text.to_owned())));
         }
         flight
+    }
+
+    /// As a snapshot showed it, where nothing was heard of it since: it may be complete.
+    pub(super) fn perhaps(&self) -> Option<&String> {
+        self.perhaps.as_ref()
+    }
+
+    /// Whether it goes on under a newer generation: what is only in flight never was then.
+    pub(super) fn outlives_generations(&self) -> bool {
+        self.durable || self.perhaps.is_some()
     }
 
     /// A piece from byte `off` on, or simply the next one. Of what is known already it must say the same.

@@ -66,9 +66,14 @@ impl World {
                 Ok(()) | Err(NoResult::Closed) => None,
                 Err(error) => Some(error.to_string()),
             }));
-            match emptied(topic).await {
+        }
+        let emptying = self.topics.iter_mut().map(async |topic| {
+            emptied(topic).await.map_err(|error| format!("{}: left by all, {error}", topic.thread))
+        });
+        for left in join_all(emptying).await {
+            match left {
                 Ok(()) => self.tally.emptied += 1,
-                Err(error) => faults.push(format!("{}: left by all, {error}", topic.thread)),
+                Err(fault) => faults.push(fault),
             }
         }
         let noticed = self.noticed().await;
@@ -164,14 +169,17 @@ impl World {
             for member in &self.members {
                 member.forget(&topic.thread);
             }
-            if !is_long {
-                match forked(&mut topic).await {
-                    Ok(fault) => {
-                        faults.extend(fault);
-                        self.topics.push(topic);
-                    }
-                    Err(error) => faults.push(format!("{}: no fork: {error}", topic.thread)),
+            if is_long {
+                let left = emptied(&mut topic).await;
+                faults.extend(left.err().map(|error| format!("{}: left for good, {error}", topic.thread)));
+                continue;
+            }
+            match forked(&mut topic).await {
+                Ok(fault) => {
+                    faults.extend(fault);
+                    self.topics.push(topic);
                 }
+                Err(error) => faults.push(format!("{}: no fork: {error}", topic.thread)),
             }
         }
         let noticed = self.noticed().await;
@@ -307,7 +315,7 @@ async fn returned(topic: &mut Topic, direct: &Place) -> Result<(), NoResult> {
 async fn forked(topic: &mut Topic) -> Result<Option<String>, NoResult> {
     let original = topic.thread.clone();
     let fork = topic.scribe.fork(&original).await?;
-    topic.scribe.unfollow(&original).await?;
+    emptied(topic).await?;
     let turns = topic.scribe.view(&original, |view| view.turns().clone()).unwrap_or_default();
     let fault = topic.scribe.view(&fork, |view| view.turns().against(&turns, false)).flatten();
     topic.scribe.forget(&original);

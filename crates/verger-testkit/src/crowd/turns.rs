@@ -132,9 +132,9 @@ impl Turns {
 // === impl Turn ===
 
 impl Turn {
-    /// Whether it was told of this item, complete or perhaps so.
+    /// Whether it was told of this item, complete or, once the turn has ended, perhaps so.
     pub(super) fn knows(&self, item: &str) -> bool {
-        self.items.contains_key(item) || self.perhaps.contains_key(item)
+        self.items.contains_key(item) || (self.status.is_some() && self.perhaps.contains_key(item))
     }
 
     fn of_snapshot(turn: &Value) -> Self {

@@ -14,7 +14,7 @@ use super::questions::Questions;
 use super::turns::{Change, Turns};
 
 /// How many of the last events are shown beside a fault.
-const SHOWN: usize = 24;
+const SHOWN: usize = 40;
 
 /// Notifications that every client hears, whatever it follows, or that belong to no thread's stream.
 const FOR_EVERYONE: [&str; 11] = [
@@ -59,6 +59,8 @@ pub(super) struct View {
     closings: u64,
     last: VecDeque<String>,
     faults: Vec<String>,
+    /// The last events as they were when the first of these faults was found.
+    then: Option<VecDeque<String>>,
 }
 
 // === impl View ===
@@ -111,9 +113,9 @@ impl View {
         std::mem::take(&mut self.faults)
     }
 
-    /// The last events, oldest first.
+    /// The last events, oldest first; up to the first fault, where there is one.
     pub(super) fn last(&self) -> impl Iterator<Item = &str> {
-        self.last.iter().map(String::as_str)
+        self.then.as_ref().unwrap_or(&self.last).iter().map(String::as_str)
     }
 
     /// What was told so far was compared with a scribe's chronicle, and need not be kept any more.
@@ -239,7 +241,7 @@ impl View {
         let fault = match method {
             "turn/started" => self.begun(params),
             "turn/completed" => self.ended(params, placed),
-            "item/started" => self.item_started(params),
+            "item/started" => self.item_started(params, off.is_none()),
             "item/completed" => self.item_completed(params, placed),
             "serverRequest/resolved" => {
                 params["requestId"].as_u64().and_then(|id| self.questions.resolved(id))
@@ -355,7 +357,7 @@ impl View {
         }
         if generation > self.generation {
             self.generation = generation;
-            self.flights.retain(|_, flight| flight.perhaps.is_some());
+            self.flights.retain(|_, flight| flight.outlives_generations());
         }
     }
 
@@ -380,7 +382,7 @@ impl View {
             Some(turn) => {
                 turn.status = Some(status.to_owned());
                 for (item, flight) in &self.flights {
-                    if let Some(whole) = flight.perhaps.as_ref().filter(|_| flight.turn == id) {
+                    if let Some(whole) = flight.perhaps().filter(|_| flight.turn == id) {
                         turn.perhaps.insert(item.clone(), whole.clone());
                     }
                 }
@@ -391,7 +393,7 @@ impl View {
         fault
     }
 
-    fn item_started(&mut self, params: &Value) -> Option<String> {
+    fn item_started(&mut self, params: &Value, durable: bool) -> Option<String> {
         let (turn, id) = (params["turnId"].as_str()?, params["item"]["id"].as_str()?);
         let known = self.turns.get(turn).is_some_and(|turn| turn.knows(id));
         match self.turns.get(turn) {
@@ -406,7 +408,8 @@ impl View {
         if again {
             return (!self.positions).then(|| format!("item {id} began twice"));
         }
-        self.flights.insert(id.to_owned(), Flight::new(turn, self.generation));
+        let flight = Flight::new(turn, self.generation);
+        self.flights.insert(id.to_owned(), if durable { flight.kept() } else { flight });
         None
     }
 
@@ -437,6 +440,9 @@ impl View {
     }
 
     fn remember(&mut self, words: String) {
+        if !self.faults.is_empty() && self.then.is_none() {
+            self.then = Some(self.last.clone());
+        }
         if self.last.len() == SHOWN {
             self.last.pop_front();
         }

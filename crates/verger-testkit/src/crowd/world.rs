@@ -99,6 +99,10 @@ impl World {
             self.batch().await?;
             if self.taken() >= next {
                 self.rest().await?;
+                if self.rng.u32(0..3) == 0 {
+                    self.empty().await?;
+                    self.return_scribes().await?;
+                }
                 next += self.plan.between;
             }
         }
