@@ -12,7 +12,7 @@ use verger_wire::{
 };
 
 use super::compaction::Summing;
-use super::record::{complete, cut_off, new_turn};
+use super::record::{complete, cut_off, new_turn, outcome};
 use super::{Effect, Record, Says, Thread, ToolOutcome};
 use crate::ids::TurnId;
 
@@ -88,16 +88,10 @@ impl ActiveTurn {
         }
     }
 
-    /// The turn as `turn/completed` shows it: what came out of it. All else has been told item by item.
+    /// The turn as `turn/completed` shows it.
     pub(super) fn summary(&self) -> Turn {
         let is_message = |item: &&ThreadItem| matches!(item, ThreadItem::AgentMessage(_));
-        let last = self.turn.items.iter().rfind(is_message);
-        match last.filter(|_| self.turn.status == TurnStatus::Completed) {
-            Some(last) => {
-                Turn { items: vec![last.clone()], items_view: TurnItemsView::Summary, ..self.bare() }
-            }
-            None => self.bare(),
-        }
+        outcome(self.bare(), self.turn.items.iter().rfind(is_message))
     }
 
     pub(super) fn heard_more(&mut self) {
