@@ -135,13 +135,13 @@ impl Follower {
                 match heard.open.get(index) {
                     Some(Open::Tool(_)) => {}
                     Some(Open::Grows { told, .. }) => telling.rest(item, told),
-                    Some(Open::Untold) | None => self.tell_begun(&mut telling, item, *at),
+                    None => self.tell_begun(&mut telling, item, *at),
                 }
                 telling.completed(item.clone(), *at, place);
             }
             Record::TurnCompleted { status, error, at, .. } => {
                 let (thread_id, turn_id) = (self.thread.clone(), heard.turn.id.clone());
-                if let Some(error) = error.clone().filter(|_| !heard.knows_error) {
+                if let Some(error) = error.clone().filter(|_| heard.error.is_none()) {
                     let error =
                         ErrorNotification { error, will_retry: false, thread_id: thread_id.clone(), turn_id };
                     telling.tell(Notification::Error(error), None);

@@ -13,16 +13,16 @@ use super::record::{complete, cut_off, outcome};
 pub(super) struct Heard {
     /// Without its items.
     pub(super) turn: Turn,
-    /// How many items it has. Those that are not open are complete.
+    /// How many items it has.
     pub(super) items: usize,
-    /// By their place.
+    /// Those of them that were told to have begun and not to be complete, by their place.
     pub(super) open: BTreeMap<usize, Open>,
     /// Places of calls that wait for an approval.
     asked: BTreeSet<usize>,
     /// The last of its messages that are complete, and its place.
     message: Option<(usize, Arc<ThreadItem>)>,
-    /// It was told why the turn fails.
-    pub(super) knows_error: bool,
+    /// Why it fails, if that was told.
+    pub(super) error: Option<TurnError>,
     /// The last time that was told of it.
     pub(super) at: i64,
 }
@@ -30,8 +30,6 @@ pub(super) struct Heard {
 /// An item that is not complete.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Open {
-    /// A later one is known, so there is one: what, only the machine or a later record can say.
-    Untold,
     /// Its beginning is kept nowhere.
     Grows {
         /// Its id.
@@ -55,15 +53,7 @@ pub(super) struct Lengths {
 
 impl Heard {
     pub(super) fn new(turn: Turn, at: i64) -> Self {
-        Self {
-            turn,
-            items: 0,
-            open: BTreeMap::new(),
-            asked: BTreeSet::new(),
-            message: None,
-            knows_error: false,
-            at,
-        }
+        Self { turn, items: 0, open: BTreeMap::new(), asked: BTreeSet::new(), message: None, error: None, at }
     }
 
     /// Takes a record of this turn; those of its beginning and its end are not for here.
@@ -87,14 +77,14 @@ impl Heard {
 
     /// An item begins.
     pub(super) fn begin(&mut self, index: usize, item: Open, at: i64) {
-        self.reach(index);
+        self.items = self.items.max(index + 1);
         self.open.insert(index, item);
         self.at = at;
     }
 
     /// An item is complete.
     pub(super) fn complete(&mut self, index: usize, item: &ThreadItem, at: i64) {
-        self.reach(index);
+        self.items = self.items.max(index + 1);
         self.open.remove(&index);
         self.at = at;
         if matches!(item, ThreadItem::AgentMessage(_))
@@ -102,13 +92,6 @@ impl Heard {
         {
             self.message = Some((index, Arc::new(item.clone())));
         }
-    }
-
-    /// There are items up to this place. Texts are kept in the order of their end, so that some may be under way.
-    fn reach(&mut self, index: usize) {
-        let between = self.items..index;
-        self.open.extend(between.map(|index| (index, Open::Untold)));
-        self.items = self.items.max(index + 1);
     }
 
     /// The texts of an item that grows.
@@ -136,7 +119,8 @@ impl Heard {
             }
             _ => None,
         });
-        (calls.collect(), Turn { status: TurnStatus::Interrupted, ..self.turn.clone() })
+        let status = if self.error.is_some() { TurnStatus::Failed } else { TurnStatus::Interrupted };
+        (calls.collect(), Turn { status, error: self.error.clone(), ..self.turn.clone() })
     }
 }
 

@@ -136,8 +136,8 @@ impl Stream {
                 let due = self.due(|event| matches!(event, Event::Spent))?;
                 Some(Place::Durable(due.seq))
             }
-            Notification::Error(ErrorNotification { will_retry: false, turn_id, .. }) => {
-                self.heard(turn_id)?.knows_error = true;
+            Notification::Error(ErrorNotification { will_retry: false, turn_id, error, .. }) => {
+                self.heard(turn_id)?.error = Some(error.clone());
                 None
             }
             _ => None,
