@@ -45,6 +45,13 @@ impl Dispatch {
         if let Some(what) = request.experimental().filter(|_| !self.experimental) {
             return replier.refuse(&RpcError::experimental(what));
         }
+        if let ClientRequest::ThreadResume(params) = &request
+            && params.since.is_some()
+            && !replier.outbox().wants_positions()
+        {
+            let why = "needs \"verger/replay\" among capabilities.extensions at initialize";
+            return replier.refuse(&RpcError::invalid_params("since", why));
+        }
         let config = self.shared.config();
         let asked = settings::answer(replier, request, &config, self.folder.as_deref());
         let Some((replier, request)) = asked else { return };

@@ -76,7 +76,7 @@ impl Label {
                 replier.ok(&Empty {});
                 let thread_name = Some(name.clone());
                 let updated = ThreadNameUpdatedNotification { thread_id: meta.id.to_string(), thread_name };
-                shared.announce(&Notification::ThreadNameUpdated(updated));
+                shared.announce(Notification::ThreadNameUpdated(updated));
             }
             Self::Git(_) => replier.ok(&ThreadReadResponse { thread: meta.to_wire(status, Vec::new()) }),
         }

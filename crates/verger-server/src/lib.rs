@@ -18,6 +18,7 @@ pub mod config;
 mod connection;
 mod daemon;
 mod dispatch;
+mod event;
 mod grants;
 mod home;
 mod house;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use verger_core::ids::ThreadId;
 use verger_store::{NewThread, ThreadRow};
-use verger_wire::requests::{ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadStartResponse};
+use verger_wire::requests::{
+    Replay, ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadStartResponse,
+};
 use verger_wire::types::{
     ApprovalsReviewer, AskForApproval, GitInfo, ReasoningSummary, SandboxMode, SandboxPolicy, SessionSource,
     Thread, ThreadHistoryMode, ThreadStatus, Turn,
@@ -309,7 +311,12 @@ impl Meta {
     }
 
     /// The answer to `thread/start`, and most of the one to `thread/resume`.
-    pub(crate) fn to_response(&self, status: ThreadStatus, turns: Vec<Turn>) -> ThreadStartResponse {
+    pub(crate) fn to_response(
+        &self,
+        status: ThreadStatus,
+        turns: Vec<Turn>,
+        replay: Option<Replay>,
+    ) -> ThreadStartResponse {
         ThreadStartResponse {
             thread: self.to_wire(status, turns),
             model: self.model.clone(),
@@ -322,6 +329,7 @@ impl Meta {
             approvals_reviewer: ApprovalsReviewer::default(),
             sandbox: self.settings.sandbox.clone(),
             reasoning_effort: self.settings.effort.clone(),
+            replay,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The duty to answer one request, exactly once.
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use verger_wire::{RequestId, RpcError};
 
 use crate::outbox::Outbox;
@@ -16,11 +16,15 @@ pub(crate) struct InFlight(watch::Sender<usize>);
 
 /// One of a connection's requests under way: from its arrival until its answer is being written.
 #[derive(Debug)]
-pub(crate) struct Slot(InFlight);
+pub(crate) struct Slot {
+    of: InFlight,
+    /// The right to a large answer, given back with the slot.
+    large: Option<OwnedSemaphorePermit>,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.of.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -45,7 +49,7 @@ impl InFlight {
             outbox.reply(verger_wire::error(Some(&id), &RpcError::overloaded()), None);
             return None;
         }
-        Some(Replier { outbox: outbox.clone(), id, slot: Some(Slot(self.clone())) })
+        Some(Replier { outbox: outbox.clone(), id, slot: Some(Slot { of: self.clone(), large: None }) })
     }
 
     /// Resolves when every request has been answered.
@@ -59,6 +63,14 @@ impl Replier {
     /// The connection's outbox.
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Waits until the answer may be large, and holds on to that until it is being written.
+    pub(crate) async fn may_be_large(&mut self) {
+        let large = self.outbox.large().await;
+        if let Some(slot) = &mut self.slot {
+            slot.large = large;
+        }
     }
 
     /// Answers with success.

@@ -14,9 +14,10 @@ use verger_wire::{Notification, WarningNotification};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, keep_approval};
+use crate::event::Event;
 use crate::grants::Grants;
 use crate::home::Home;
-use crate::outbox::{Event, Outbox};
+use crate::outbox::Outbox;
 use crate::questions::Questions;
 
 /// One per daemon.
@@ -101,12 +102,12 @@ impl Shared {
         let Err(why) = kept.await.unwrap_or_else(|error| Err(error.to_string())) else { return };
         let message = format!("\"always allow\" holds until the server ends: {why}");
         tracing::warn!("{message}");
-        self.announce(&Notification::Warning(WarningNotification { thread_id: None, message }));
+        self.announce(Notification::Warning(WarningNotification { thread_id: None, message }));
     }
 
     /// Tells every connection.
-    pub(crate) fn announce(&self, notification: &Notification) {
-        self.connections.send(&Event::new(notification, self.clock.unix_ms()));
+    pub(crate) fn announce(&self, notification: Notification) {
+        self.connections.send(&Event::notice(notification, self.clock.unix_ms()));
     }
 }
 
@@ -137,7 +138,7 @@ impl Connections {
 
     pub(crate) fn send(&self, event: &Event) {
         for outbox in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
-            outbox.event(event);
+            outbox.notice(event);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use crate::link::{Link, Receiver, Sender};
+use crate::link::{Goodbye, Link, Receiver, Sender};
 use crate::wire_log::WireLog;
 
 /// How long an answer or a notification is waited for before the test fails.
@@ -94,6 +94,9 @@ struct Seen {
     messages: Mutex<Vec<Value>>,
     log: WireLog,
     progress: watch::Sender<(usize, bool)>,
+    /// Whether the client reads at all.
+    reads: watch::Sender<bool>,
+    goodbye: Mutex<Option<Goodbye>>,
 }
 
 // === impl Client ===
@@ -132,7 +135,8 @@ impl Client {
     #[must_use]
     pub fn over(link: Link, name: &str) -> Self {
         let (messages, log) = (Mutex::default(), WireLog::open(name));
-        let seen = Arc::new(Seen { messages, log, progress: watch::Sender::new((0, false)) });
+        let (progress, reads) = (watch::Sender::new((0, false)), watch::Sender::new(true));
+        let seen = Arc::new(Seen { messages, log, progress, reads, goodbye: Mutex::default() });
         let mut reader = JoinSet::new();
         reader.spawn(read(link.receiver, Arc::clone(&seen)));
         let sender = tokio::sync::Mutex::new(link.sender);
@@ -295,15 +299,27 @@ impl Client {
         sent.unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
-    /// Waits until the server has ended the connection.
+    /// Takes nothing more from the socket, but for a message on its way: the client stalls.
+    pub fn stop_reading(&self) {
+        self.seen.reads.send_replace(false);
+    }
+
+    /// Takes what has come meanwhile, and goes on.
+    pub fn read_on(&self) {
+        self.seen.reads.send_replace(true);
+    }
+
+    /// Waits until the server has ended the connection; how it did.
     ///
     /// # Panics
     ///
     /// When it has not in 15 s.
-    pub async fn closed(&self) {
+    pub async fn closed(&self) -> Goodbye {
         let mut progress = self.seen.progress.subscribe();
         let ended = tokio::time::timeout(LIMIT, progress.wait_for(|(_, ended)| *ended)).await;
         ended.expect("the connection is still open").expect("the sender lives in self.seen");
+        let goodbye = self.seen.goodbye.lock().unwrap_or_else(PoisonError::into_inner);
+        goodbye.expect("it is noted before the end is")
     }
 
     /// Waits for the first message from `from` on that fits; nothing when the connection ends first.
@@ -344,7 +360,12 @@ impl Client {
 }
 
 async fn read(mut receiver: Receiver, seen: Arc<Seen>) {
-    while let Some(message) = receiver.next().await {
+    let goodbye = loop {
+        seen.reads.subscribe().wait_for(|reads| *reads).await.expect("the sender lives in seen");
+        let message = match receiver.next().await {
+            Ok(message) => message,
+            Err(goodbye) => break goodbye,
+        };
         let value = message.unwrap_or_else(|text| panic!("the server sent what is no JSON: {text:.300}"));
         seen.log.heard(&value);
         let mut messages = seen.messages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -352,6 +373,7 @@ async fn read(mut receiver: Receiver, seen: Arc<Seen>) {
         let count = messages.len();
         drop(messages);
         seen.progress.send_modify(|progress| progress.0 = count);
-    }
+    };
+    *seen.goodbye.lock().unwrap_or_else(PoisonError::into_inner) = Some(goodbye);
     seen.progress.send_modify(|progress| progress.1 = true);
 }

@@ -28,6 +28,6 @@ pub use daemon::{Daemon, Launch, Refused};
 pub use gone::Gone;
 pub use home::Home;
 pub use leak_guard::LeakGuard;
-pub use link::Link;
+pub use link::{Goodbye, Link};
 pub use namespaces::namespaces_can_be_had;
 pub use run_tag::RunTag;

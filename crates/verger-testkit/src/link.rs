@@ -33,6 +33,13 @@ pub(crate) enum Receiver {
     Lines(Lines<Box<dyn AsyncBufRead + Send + Unpin>>),
 }
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Goodbye {
+    /// The close code of a WebSocket, where the server gave one.
+    pub code: Option<u16>,
+}
+
 // === impl Link ===
 
 impl Link {
@@ -132,20 +139,29 @@ impl Sender {
 // === impl Receiver ===
 
 impl Receiver {
-    /// The next message, or the text of a frame that is none; nothing once the connection has ended.
-    pub(crate) async fn next(&mut self) -> Option<Result<Value, String>> {
+    /// The next message, or the text of a frame that is none; the server's goodbye once the connection has ended.
+    pub(crate) async fn next(&mut self) -> Result<Result<Value, String>, Goodbye> {
         let text = match self {
-            // An error is how a killed server ends a connection.
             Self::WebSocket(stream) => loop {
-                match stream.next().await?.ok()? {
-                    Message::Text(text) => break text.as_str().to_owned(),
-                    Message::Binary(bytes) => return Some(Err(format!("{} binary bytes", bytes.len()))),
-                    _ => {}
+                match stream.next().await {
+                    Some(Ok(Message::Text(text))) => break text.as_str().to_owned(),
+                    Some(Ok(Message::Binary(bytes))) => {
+                        return Ok(Err(format!("{} binary bytes", bytes.len())));
+                    }
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(Goodbye { code: frame.map(|frame| frame.code.into()) });
+                    }
+                    Some(Ok(_)) => {}
+                    // An error is how a killed server ends a connection.
+                    Some(Err(_)) | None => return Err(Goodbye::default()),
                 }
             },
-            Self::Lines(lines) => lines.next_line().await.ok()??,
+            Self::Lines(lines) => match lines.next_line().await {
+                Ok(Some(line)) => line,
+                Ok(None) | Err(_) => return Err(Goodbye::default()),
+            },
         };
-        Some(serde_json::from_str(&text).map_err(|_| text))
+        Ok(serde_json::from_str(&text).map_err(|_| text))
     }
 }
 

@@ -214,6 +214,7 @@ fn a_resume_is_a_start_with_cursors() {
         approvals_reviewer: ApprovalsReviewer::User,
         sandbox: SandboxPolicy::DangerFullAccess,
         reasoning_effort: None,
+        replay: None,
     };
     let resumed = ThreadResumeResponse {
         started,
@@ -222,7 +223,6 @@ fn a_resume_is_a_start_with_cursors() {
         items_backwards_cursor: None,
         older_turns_cursor: None,
         subscription_id: None,
-        replay: None,
     };
     let expected = json!({
         "thread": thread_json(), "model": "mock-model", "modelProvider": "mock", "serviceTier": null,

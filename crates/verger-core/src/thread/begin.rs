@@ -35,7 +35,7 @@ impl Thread {
 
     fn answer_again(&mut self, ticket: Ticket, turn: String) {
         match &self.turn {
-            Some(active) if active.turn.id == turn => {
+            Some(active) if active.id() == turn => {
                 let reply = Reply::Turn(Box::new(active.bare()));
                 self.push(Effect::Reply { ticket, reply });
             }
@@ -68,7 +68,7 @@ impl Thread {
         self.push(Effect::Status(self.active_status()));
         let thread_id = self.id.clone();
         self.notify(Notification::TurnStarted(TurnNotification { thread_id, turn: started }));
-        item.into_iter().for_each(|item| self.tell_item(at, item));
+        item.into_iter().for_each(|complete| self.tell_item(at, complete.item));
         if !self.is_full() {
             return self.call_model();
         }
@@ -97,22 +97,22 @@ impl Thread {
         let mut records: Vec<_> =
             cut.iter().chain(&item).map(|item| active.completed_record(item, at)).collect();
         records.extend(self.taken(request, &active));
-        let turn_id = active.turn.id.clone();
+        let turn_id = active.id().to_owned();
         self.turn = Some(active);
         if !records.is_empty() {
             self.append(records);
         }
         self.push(Effect::Reply { ticket, reply });
-        for item in cut {
-            self.tell_completed(at, &turn_id, item);
+        for complete in cut {
+            self.tell_completed(at, &turn_id, complete.item);
         }
-        item.into_iter().for_each(|item| self.tell_item(at, item));
+        item.into_iter().for_each(|complete| self.tell_item(at, complete.item));
         self.go_on(at);
     }
 
     /// Remembers which turn takes the request.
     fn taken(&mut self, request: Option<String>, by: &ActiveTurn) -> Option<Record> {
-        let (request, turn) = (request?, by.turn.id.clone());
+        let (request, turn) = (request?, by.id().to_owned());
         self.requests.insert(request.clone(), turn.clone());
         Some(Record::RequestTaken { turn, request, thread: self.id.clone() })
     }

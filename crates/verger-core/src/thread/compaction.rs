@@ -49,7 +49,7 @@ impl Thread {
     pub(super) fn compact(&mut self, at: i64, ticket: Ticket, id: TurnId) {
         self.begins += 1;
         if let Some(active) = &self.turn {
-            let error = RpcError::compact_during_turn(&self.id, &active.turn.id);
+            let error = RpcError::compact_during_turn(&self.id, active.id());
             return self.push(Effect::Refuse { ticket, error });
         }
         let active = ActiveTurn::new(id, at);
@@ -72,8 +72,7 @@ impl Thread {
         let call = self.last_call;
         let Some(active) = &mut self.turn else { return };
         let item = ThreadItem::ContextCompaction(ContextCompactionItem { id: active.next_id() });
-        let index = active.turn.items.len();
-        active.turn.items.push(item.clone());
+        let index = active.add(item.clone());
         active.sums(call, Summing { index, covers, text: String::new(), output: None });
         let behind = self.behind(covers);
         self.tell_started(at, item);
@@ -135,12 +134,12 @@ impl Thread {
         self.settle();
         let Some(mut active) = self.turn.take() else { return };
         let Some(Summing { index, covers, text, .. }) = active.summing.take() else { return };
-        let turn = active.turn.id.clone();
-        let item = active.turn.items[index].clone();
+        let turn = active.id().to_owned();
+        let Some(complete) = active.take(index) else { return };
         let (behind, summary) = (self.behind(covers), text);
         let mut records = vec![
             Record::Compacted { turn: turn.clone(), behind, summary, at },
-            active.completed_record(&item, at),
+            active.completed_record(&complete, at),
         ];
         self.room.held = None;
         let goes_on = active.is_unheard();
@@ -148,7 +147,7 @@ impl Thread {
             records.push(active.end(TurnStatus::Completed, None, at));
         }
         self.push(Effect::Append(records));
-        self.tell_completed(at, &turn, item);
+        self.tell_completed(at, &turn, complete.item);
         if goes_on {
             self.turn = Some(active);
             return self.go_on(at);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use verger_wire::types::{ThreadItem, Turn, TurnItemsView, TurnStatus};
 
-use super::Record;
 use super::record::{complete, cut_off, new_turn};
+use super::{Record, UnderWay};
 
 /// A turn as a log tells it, with all of its items.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,16 +35,16 @@ struct Growing {
     asked: BTreeSet<usize>,
 }
 
-/// The turns that a log tells. The turn `active` is still under way; any other without an end was cut off by a crash or a
+/// The turns that a log tells. The turn `active` is still under way, and what is open of it is told, too; any other without an end was cut off by a crash or a
 /// fork, and is told as interrupted, its open tool calls as failed with [`OUTCOME_UNKNOWN`](super::OUTCOME_UNKNOWN), or with
 /// [`NOT_SENT`](super::NOT_SENT) where they waited for an approval.
-pub fn turns(records: impl IntoIterator<Item = Record>, active: Option<&str>) -> Vec<Turn> {
+pub fn turns(records: impl IntoIterator<Item = Record>, active: Option<&UnderWay>) -> Vec<Turn> {
     kept_turns(records, active).into_iter().map(|kept| kept.turn).collect()
 }
 
 /// As [`turns`], with the items' times. Where `records` begins with a turn's first record, there is one for each record of
 /// the kind [`Record::TURN_STARTED`], in their order.
-pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&str>) -> Vec<KeptTurn> {
+pub fn kept_turns(records: impl IntoIterator<Item = Record>, active: Option<&UnderWay>) -> Vec<KeptTurn> {
     let mut growing: Vec<Growing> = Vec::new();
     for record in records {
         if let Record::TurnStarted { turn, at } = record {
@@ -110,11 +110,17 @@ pub fn in_view(mut turn: Turn, view: TurnItemsView) -> Turn {
 }
 
 impl Growing {
-    fn whole(self, active: Option<&str>) -> KeptTurn {
+    fn whole(mut self, active: Option<&UnderWay>) -> KeptTurn {
+        let active = active.filter(|active| active.turn.id == self.turn.id);
+        for (&index, item) in active.iter().flat_map(|active| &active.items) {
+            let in_flight = ItemTimes { index, started: None, completed: None };
+            let times = self.items.get(&index).map_or(in_flight, |(_, times)| *times);
+            self.items.insert(index, (item.clone(), times));
+        }
         let mut turn = self.turn;
         let (items, times): (_, Vec<ItemTimes>) = self.items.into_values().unzip();
         turn.items = items;
-        if turn.status == TurnStatus::InProgress && active != Some(turn.id.as_str()) {
+        if turn.status == TurnStatus::InProgress && active.is_none() {
             turn.status = TurnStatus::Interrupted;
             for (item, times) in turn.items.iter_mut().zip(&times) {
                 cut_off(item, self.asked.contains(&times.index));
@@ -168,7 +174,8 @@ mod tests {
 
     #[test]
     fn times_stand_beside_their_items() {
-        let kept = kept_turns(log(), Some("t")).remove(0);
+        let active = UnderWay { turn: new_turn("t".into(), 1_000), items: BTreeMap::new() };
+        let kept = kept_turns(log(), Some(&active)).remove(0);
         assert_eq!(kept.turn.status, TurnStatus::InProgress);
         let times: Vec<_> = kept.times.iter().map(|times| (times.started, times.completed)).collect();
         let (of_user, of_model) = (|at| (Some(at), Some(at)), |at| (None, Some(at)));

@@ -12,15 +12,14 @@ mod conversation;
 mod effect;
 mod event;
 mod follower;
-mod heard;
 mod history;
+mod known;
 mod live;
 mod questions;
 mod record;
 mod requests;
 mod revert;
 mod stream;
-mod telling;
 mod thought;
 mod turn;
 mod usage;
@@ -30,7 +29,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use verger_wire::types::{ThreadStatus, Turn, TurnError, TurnStatus};
+use verger_wire::types::{ThreadStatus, TurnError, TurnStatus};
 use verger_wire::{ErrorNotification, Notification, RpcError, TurnNotification};
 
 pub use conversation::{Conversation, Said};
@@ -44,6 +43,7 @@ pub use record::{NOT_SENT, OUTCOME_UNKNOWN, Record, RecordError};
 pub use requests::REMEMBERED_REQUESTS;
 pub use stream::{Place, Stream, Told};
 pub use thought::{Seal, Thought, ThoughtPart};
+pub use turn::UnderWay;
 pub use usage::Spent;
 
 use crate::ids::{QuestionId, ThreadId, Ticket};
@@ -110,9 +110,9 @@ impl Thread {
         }
     }
 
-    /// The active turn with its items so far, text in flight included.
-    pub fn active_turn(&self) -> Option<&Turn> {
-        self.turn.as_ref().map(|active| &active.turn)
+    /// The active turn, as far as no log tells it: its open items, text in flight included.
+    pub fn active_turn(&self) -> Option<&UnderWay> {
+        self.turn.as_ref().map(|active| &active.under_way)
     }
 
     /// What the thread is doing.
@@ -178,8 +178,8 @@ impl Thread {
     fn interrupt(&mut self, at: i64, ticket: Option<Ticket>, turn: Option<&str>) {
         let refusal = match (&self.turn, turn) {
             (None, _) => Some(RpcError::nothing_to_interrupt()),
-            (Some(active), Some(turn)) if active.turn.id != turn => {
-                Some(RpcError::interrupt_mismatch(turn, &active.turn.id))
+            (Some(active), Some(turn)) if active.id() != turn => {
+                Some(RpcError::interrupt_mismatch(turn, active.id()))
             }
             _ => None,
         };
@@ -207,8 +207,8 @@ impl Thread {
         let mut records: Vec<_> = items.iter().map(|item| active.completed_record(item, at)).collect();
         records.push(active.end(status, error.clone(), at));
         self.append(records);
-        for item in items {
-            self.tell_completed(at, &active.turn.id, item);
+        for complete in items {
+            self.tell_completed(at, active.id(), complete.item);
         }
         self.tell_end(&active, error, ticket);
         self.tentative.ended = Some(active);
@@ -224,7 +224,7 @@ impl Thread {
         self.push(Effect::Status(self.status()));
         let thread_id = self.id.clone();
         if let Some(error) = error {
-            let (thread_id, turn_id) = (thread_id.clone(), active.turn.id.clone());
+            let (thread_id, turn_id) = (thread_id.clone(), active.id().to_owned());
             self.notify(Notification::Error(ErrorNotification {
                 error,
                 will_retry: false,

@@ -95,7 +95,7 @@ impl Thread {
                 let Some((active, (index, call))) = open else {
                     return self.push(Effect::Settle { question: id, outcome: Outcome::Withdrawn });
                 };
-                let turn = active.turn.id.clone();
+                let turn = active.id().to_owned();
                 let request = elicitation(thread_id, Some(turn.clone()), call.server.clone(), request);
                 if let Some(open) = self.turn.as_mut().and_then(|active| active.open_tool_mut(index)) {
                     open.is_asked = true;
@@ -112,7 +112,7 @@ impl Thread {
                 };
                 let request = ServerRequest::DynamicToolCall(DynamicToolCallParams {
                     thread_id,
-                    turn_id: active.turn.id.clone(),
+                    turn_id: active.id().to_owned(),
                     call_id: call.id.clone(),
                     namespace: call.namespace.clone(),
                     tool: call.tool.clone(),
@@ -122,7 +122,7 @@ impl Thread {
             }
             Ask::Elicitation { server, request } => {
                 let turn = self.turn.as_ref().filter(|active| active.is_calling_server(&server));
-                let turn = turn.map(|active| active.turn.id.clone());
+                let turn = turn.map(|active| active.id().to_owned());
                 let about = if turn.is_some() { About::Elicitation } else { About::NoTurn };
                 let request = elicitation(thread_id, turn, server, request);
                 self.open_question(id, Question { request, about });
@@ -146,7 +146,7 @@ impl Thread {
             && let Some(active) = &mut self.turn
             && let Some((index, _)) = active.open_call(item)
         {
-            let turn = active.turn.id.clone();
+            let turn = active.id().to_owned();
             if let Some(open) = active.open_tool_mut(index) {
                 open.is_asked = false;
             }

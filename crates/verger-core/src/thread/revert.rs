@@ -4,6 +4,7 @@ use serde_json::Value;
 use verger_wire::{Notification, RpcError, ThreadRevertedNotification};
 
 use super::requests::Requests;
+use super::turn::ActiveTurn;
 use super::{Effect, Record, Reply, Thread};
 use crate::ids::{Seq, Ticket};
 
@@ -12,7 +13,7 @@ impl Thread {
     /// does would come behind what is forgotten.
     pub(super) fn revert(&mut self, at: i64, ticket: Ticket, turn: String, upto: Seq) {
         if let Some(active) = &self.turn {
-            let error = RpcError::revert_during_turn(&self.id, &active.turn.id);
+            let error = RpcError::revert_during_turn(&self.id, active.id());
             return self.push(Effect::Refuse { ticket, error });
         }
         self.tentative.ticket = Some(ticket);
@@ -35,8 +36,9 @@ impl Thread {
         if let Some(active) = self.turn.as_mut().filter(|active| active.summing.is_none()) {
             active.heard_more();
         }
-        let running = self.turn.as_ref().map(|active| &active.turn);
-        let (turn, index) = (running.map(|turn| turn.id.clone()), running.map_or(0, |turn| turn.items.len()));
+        let running = self.turn.as_ref();
+        let turn = running.map(|active| active.id().to_owned());
+        let index = running.map_or(0, ActiveTurn::count);
         self.tentative.ticket = Some(ticket);
         self.push(Effect::Append(vec![Record::Injected { turn, index, items, at }]));
         self.push(Effect::Reply { ticket, reply: Reply::Done });

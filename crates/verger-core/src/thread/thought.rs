@@ -9,6 +9,7 @@ use verger_wire::{
     ReasoningTextDeltaNotification,
 };
 
+use super::turn::Complete;
 use super::{Record, Thread};
 
 /// Which part of a thought grows, from 0.
@@ -46,8 +47,8 @@ impl Thread {
     pub(super) fn thought_delta(&mut self, at: i64, output: Arc<str>, part: ThoughtPart, delta: String) {
         let Some(index) = self.thought_started(at, output) else { return };
         let Some(active) = &mut self.turn else { return };
-        let turn_id = active.turn.id.clone();
-        let Some(ThreadItem::Reasoning(item)) = active.turn.items.get_mut(index) else { return };
+        let turn_id = active.id().to_owned();
+        let Some(ThreadItem::Reasoning(item)) = active.item_mut(index) else { return };
         let (thread_id, item_id) = (self.id.clone(), item.id.clone());
         let (parts, wanted) = match part {
             ThoughtPart::Summary(wanted) => (&mut item.summary, wanted),
@@ -97,22 +98,24 @@ impl Thread {
         let Some(active) = &mut self.turn else { return };
         let Thought { summary, content, seal } = thought;
         let whole = |id| ThreadItem::Reasoning(ReasoningItem { id, summary, content });
-        let turn = active.turn.id.clone();
+        let turn = active.id().to_owned();
         let under_way = active.thought(output);
-        let item = match under_way {
+        let index = match under_way {
             Some(index) => {
                 active.close(index);
-                let item = whole(active.turn.items[index].id().to_owned());
-                active.turn.items[index] = item.clone();
-                item
+                if let Some(item) = active.item_mut(index) {
+                    *item = whole(item.id().to_owned());
+                }
+                index
             }
             None => {
-                let item = whole(active.next_id());
-                active.turn.items.push(item.clone());
-                item
+                let id = active.next_id();
+                active.add(whole(id))
             }
         };
-        let mut records = vec![active.completed_record(&item, at)];
+        let Some(complete) = active.take(index) else { return };
+        let mut records = vec![active.completed_record(&complete, at)];
+        let Complete { item, .. } = complete;
         let sealed = |seal| Record::ThoughtSealed { turn: turn.clone(), item: item.id().to_owned(), seal };
         records.extend(seal.map(sealed));
         self.append(records);

@@ -1,5 +1,6 @@
 //! The active turn: which items it has, which of them are open, and when it is over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,22 +13,39 @@ use verger_wire::{
 };
 
 use super::compaction::Summing;
-use super::record::{complete, cut_off, new_turn, outcome};
+use super::record::{complete, cut_off, new_turn};
 use super::{Effect, Record, Says, Thread, ToolOutcome};
 use crate::ids::TurnId;
+
+/// A message that has grown to so many bytes is complete, and what the model says further is another one: what is in flight
+/// is held in memory, and no model's answer has a bound of its own.
+const LONG_TEXT: usize = 128 << 10;
+
+/// A turn that is under way, as far as no log tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnderWay {
+    /// The turn, without its items.
+    pub turn: Turn,
+    /// Items that are open, by their place in the turn. Those that are complete are in the log alone: a long turn is not kept
+    /// in memory.
+    pub items: BTreeMap<usize, ThreadItem>,
+}
 
 /// The turn that is under way.
 #[derive(Debug)]
 pub(super) struct ActiveTurn {
-    /// As a snapshot shows it.
-    pub(super) turn: Turn,
+    pub(super) under_way: UnderWay,
+    /// How many items it has had.
+    count: usize,
+    /// The model's last message that is complete, and its place.
+    last_message: Option<(usize, ThreadItem)>,
     /// What item ids of this turn begin with.
     prefix: String,
     /// The model call under way.
     pub(super) call: Option<u64>,
     /// What that call is for, if it is a summary.
     pub(super) summing: Option<Summing>,
-    /// Messages and thoughts under way: the model's name, and where in `turn.items`.
+    /// Messages and thoughts under way: the model's name, and the place in the turn.
     open_texts: Vec<(Arc<str>, usize)>,
     /// Tool calls under way.
     open_tools: Vec<OpenTool>,
@@ -37,10 +55,17 @@ pub(super) struct ActiveTurn {
     unheard: bool,
 }
 
+/// An item that changes no more, and its place in the turn.
+#[derive(Clone, Debug)]
+pub(super) struct Complete {
+    pub(super) index: usize,
+    pub(super) item: ThreadItem,
+}
+
 /// A tool call under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenTool {
-    /// Where in `turn.items`.
+    /// Its place in the turn.
     index: usize,
     /// Since when, in Unix milliseconds.
     since: i64,
@@ -60,7 +85,9 @@ enum Wanted {
 impl ActiveTurn {
     pub(super) fn new(id: TurnId, at: i64) -> Self {
         Self {
-            turn: new_turn(id.to_string(), at),
+            under_way: UnderWay { turn: new_turn(id.to_string(), at), items: BTreeMap::new() },
+            count: 0,
+            last_message: None,
             // The random end of the id: unique within the thread, and short enough to repeat in every delta.
             prefix: format!("{:012x}", id.0.as_u128() & 0xffff_ffff_ffff),
             call: None,
@@ -72,26 +99,23 @@ impl ActiveTurn {
         }
     }
 
-    /// The turn without its items, as replies and `turn/started` show it.
-    pub(super) fn bare(&self) -> Turn {
-        let Turn { id, root_turn_id, status, error, started_at, completed_at, duration_ms, .. } = &self.turn;
-        Turn {
-            id: id.clone(),
-            root_turn_id: root_turn_id.clone(),
-            items: Vec::new(),
-            items_view: TurnItemsView::NotLoaded,
-            status: *status,
-            error: error.clone(),
-            started_at: *started_at,
-            completed_at: *completed_at,
-            duration_ms: *duration_ms,
-        }
+    pub(super) fn id(&self) -> &str {
+        &self.under_way.turn.id
     }
 
-    /// The turn as `turn/completed` shows it.
+    /// The turn without its items, as replies and `turn/started` show it.
+    pub(super) fn bare(&self) -> Turn {
+        Turn { items_view: TurnItemsView::NotLoaded, ..self.under_way.turn.clone() }
+    }
+
+    /// The turn as `turn/completed` shows it: what came out of it. All else has been told item by item.
     pub(super) fn summary(&self) -> Turn {
-        let is_message = |item: &&ThreadItem| matches!(item, ThreadItem::AgentMessage(_));
-        outcome(self.bare(), self.turn.items.iter().rfind(is_message))
+        match &self.last_message {
+            Some((_, last)) if self.under_way.turn.status == TurnStatus::Completed => {
+                Turn { items: vec![last.clone()], items_view: TurnItemsView::Summary, ..self.bare() }
+            }
+            _ => self.bare(),
+        }
     }
 
     pub(super) fn heard_more(&mut self) {
@@ -122,7 +146,39 @@ impl ActiveTurn {
     }
 
     pub(super) fn next_id(&self) -> String {
-        format!("{}-{}", self.prefix, self.turn.items.len() + 1)
+        format!("{}-{}", self.prefix, self.count + 1)
+    }
+
+    /// How many items it has had: the place of the next.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds an item that is open; its place.
+    pub(super) fn add(&mut self, item: ThreadItem) -> usize {
+        let index = self.count;
+        self.under_way.items.insert(index, item);
+        self.count += 1;
+        index
+    }
+
+    /// An item that is open.
+    pub(super) fn item(&self, index: usize) -> Option<&ThreadItem> {
+        self.under_way.items.get(&index)
+    }
+
+    pub(super) fn item_mut(&mut self, index: usize) -> Option<&mut ThreadItem> {
+        self.under_way.items.get_mut(&index)
+    }
+
+    /// Takes out an item that is complete. The log has it from now on.
+    pub(super) fn take(&mut self, index: usize) -> Option<Complete> {
+        let item = self.under_way.items.remove(&index)?;
+        let is_newer = self.last_message.as_ref().is_none_or(|(last, _)| *last < index);
+        if matches!(item, ThreadItem::AgentMessage(_)) && is_newer {
+            self.last_message = Some((index, item.clone()));
+        }
+        Some(Complete { index, item })
     }
 
     /// What the user says, if that is anything.
@@ -130,16 +186,18 @@ impl ActiveTurn {
         &mut self,
         content: Vec<UserInput>,
         client_id: Option<String>,
-    ) -> Option<ThreadItem> {
+    ) -> Option<Complete> {
         if content.is_empty() {
             return None;
         }
-        let item = ThreadItem::UserMessage(UserMessageItem { id: self.next_id(), client_id, content });
-        self.turn.items.push(item.clone());
-        Some(item)
+        let (id, index) = (self.next_id(), self.count);
+        self.count += 1;
+        let item = ThreadItem::UserMessage(UserMessageItem { id, client_id, content });
+        Some(Complete { index, item })
     }
 
-    fn tool_call(&mut self, at: i64, wanted: &Wanted) -> ThreadItem {
+    /// Adds a tool call; its place.
+    fn tool_call(&mut self, at: i64, wanted: &Wanted) -> usize {
         let (id, status) = (self.next_id(), McpToolCallStatus::InProgress);
         let item = match wanted {
             Wanted::Helper { server, tool, arguments, read_only } => {
@@ -171,14 +229,14 @@ impl ActiveTurn {
                 })
             }
         };
-        self.open_tools.push(OpenTool { index: self.turn.items.len(), since: at, is_asked: false });
-        self.turn.items.push(item.clone());
+        let index = self.add(item);
+        self.open_tools.push(OpenTool { index, since: at, is_asked: false });
         self.unheard = true;
-        item
+        index
     }
 
     fn open_items(&self) -> impl Iterator<Item = (usize, &ThreadItem)> {
-        self.open_tools.iter().map(|open| (open.index, &self.turn.items[open.index]))
+        self.open_tools.iter().filter_map(|open| Some((open.index, self.item(open.index)?)))
     }
 
     /// The call of a helper's tool that this item is, if it is under way, and its place.
@@ -208,43 +266,43 @@ impl ActiveTurn {
     }
 
     pub(super) fn started_record(&self, at: i64) -> Record {
-        Record::TurnStarted { turn: self.turn.id.clone(), at }
+        Record::TurnStarted { turn: self.id().to_owned(), at }
     }
 
-    pub(super) fn completed_record(&self, item: &ThreadItem, at: i64) -> Record {
-        let (turn, index) = (self.turn.id.clone(), self.index(item));
-        Record::ItemCompleted { turn, index, item: item.clone(), at }
-    }
-
-    fn index(&self, item: &ThreadItem) -> usize {
-        let index = self.turn.items.iter().rposition(|i| i.id() == item.id());
-        index.expect("an item is kept only after it was put into its turn")
+    pub(super) fn completed_record(&self, Complete { index, item }: &Complete, at: i64) -> Record {
+        Record::ItemCompleted { turn: self.id().to_owned(), index: *index, item: item.clone(), at }
     }
 
     /// Closes what is open and returns it: messages with the text they have, tool calls as cut off.
-    pub(super) fn close_items(&mut self) -> Vec<ThreadItem> {
+    pub(super) fn close_items(&mut self) -> Vec<Complete> {
         let mut items = self.cut_answer();
         let summing = self.summing.take();
-        items.extend(summing.map(|summing| self.turn.items[summing.index].clone()));
-        for open in self.open_tools.drain(..) {
-            cut_off(&mut self.turn.items[open.index], open.is_asked);
-            items.push(self.turn.items[open.index].clone());
+        items.extend(summing.and_then(|summing| self.take(summing.index)));
+        for open in std::mem::take(&mut self.open_tools) {
+            let Some(mut complete) = self.take(open.index) else { continue };
+            cut_off(&mut complete.item, open.is_asked);
+            items.push(complete);
         }
         items
     }
 
     /// Ends the model's answer where it is. Returns what it was saying and thinking, as far as it came; tools that it asked
     /// for are not called.
-    pub(super) fn cut_answer(&mut self) -> Vec<ThreadItem> {
+    pub(super) fn cut_answer(&mut self) -> Vec<Complete> {
         self.call = None;
         self.wanted.clear();
+        self.close_texts()
+    }
+
+    /// Closes every message and thought that is open.
+    fn close_texts(&mut self) -> Vec<Complete> {
         let open = std::mem::take(&mut self.open_texts);
-        open.iter().map(|&(_, index)| self.turn.items[index].clone()).collect()
+        open.into_iter().filter_map(|(_, index)| self.take(index)).collect()
     }
 
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, at: i64) -> Record {
-        complete(&mut self.turn, status, error.clone(), at);
-        Record::TurnCompleted { turn: self.turn.id.clone(), status, error, at }
+        complete(&mut self.under_way.turn, status, error.clone(), at);
+        Record::TurnCompleted { turn: self.id().to_owned(), status, error, at }
     }
 
     fn text(&self, output: &str) -> Option<usize> {
@@ -258,14 +316,13 @@ impl ActiveTurn {
     /// A message and a thought may have the same name.
     fn under_way(&self, output: &str, fits: impl Fn(&ThreadItem) -> bool) -> Option<usize> {
         let named = self.open_texts.iter().filter(|(name, _)| &**name == output);
-        named.map(|&(_, index)| index).find(|&index| fits(&self.turn.items[index]))
+        named.map(|&(_, index)| index).find(|&index| self.item(index).is_some_and(&fits))
     }
 
     /// Adds a message or a thought that begins; where it stands.
     pub(super) fn open(&mut self, output: Arc<str>, item: ThreadItem) -> usize {
-        let index = self.turn.items.len();
+        let index = self.add(item);
         self.open_texts.push((output, index));
-        self.turn.items.push(item);
         index
     }
 
@@ -288,8 +345,7 @@ impl Thread {
             Says::TextDone { output } => {
                 let Some(index) = active.text(&output) else { return };
                 active.close(index);
-                let item = active.turn.items[index].clone();
-                self.complete_item(at, item);
+                self.complete_item(at, index);
             }
             Says::ThoughtDelta { output, part, delta } => self.thought_delta(at, output, part, delta),
             Says::ThoughtDone { output, thought } => self.thought_done(at, &output, thought),
@@ -307,10 +363,8 @@ impl Thread {
             Says::Completed => {
                 active.call = None;
                 // What the model never closed is complete with its call.
-                let open = std::mem::take(&mut active.open_texts);
-                let items: Vec<_> = open.iter().map(|&(_, index)| active.turn.items[index].clone()).collect();
-                for item in items {
-                    self.complete_item(at, item);
+                for complete in active.close_texts() {
+                    self.tell_complete(at, complete);
                 }
                 self.call_tools(at);
                 self.go_on(at);
@@ -325,7 +379,7 @@ impl Thread {
     /// Tells that a call of the model failed and is tried again.
     pub(super) fn tell_retry(&mut self, error: TurnError) {
         let Some(active) = &self.turn else { return };
-        let (thread_id, turn_id) = (self.id.clone(), active.turn.id.clone());
+        let (thread_id, turn_id) = (self.id.clone(), active.id().to_owned());
         self.notify(Notification::Error(ErrorNotification { error, will_retry: true, thread_id, turn_id }));
     }
 
@@ -337,14 +391,17 @@ impl Thread {
         if wanted.is_empty() {
             return;
         }
-        let items: Vec<_> = wanted.iter().map(|wanted| active.tool_call(at, wanted)).collect();
-        let started = |item: &ThreadItem| {
-            let (turn, index) = (active.turn.id.clone(), active.index(item));
-            Record::ItemStarted { turn, index, item: item.clone(), at }
+        let places: Vec<_> = wanted.iter().map(|wanted| active.tool_call(at, wanted)).collect();
+        let calls = places.into_iter().filter_map(|index| Some((index, active.item(index)?.clone())));
+        let calls: Vec<(usize, ThreadItem)> = calls.collect();
+        let turn = active.id();
+        let started = |(index, item): &(usize, ThreadItem)| {
+            let (turn, index, item) = (turn.to_owned(), *index, item.clone());
+            Record::ItemStarted { turn, index, item, at }
         };
-        let records = items.iter().map(started).collect();
+        let records = calls.iter().map(started).collect();
         self.append(records);
-        for (started, wanted) in items.into_iter().zip(wanted) {
+        for ((_, started), wanted) in calls.into_iter().zip(wanted) {
             let item = started.id().to_owned();
             self.tell_started(at, started);
             self.push(match wanted {
@@ -387,10 +444,10 @@ impl Thread {
     fn text_delta(&mut self, at: i64, output: Arc<str>, delta: String) {
         let Some(index) = self.text_started(at, output) else { return };
         let Some(active) = &mut self.turn else { return };
-        let turn_id = active.turn.id.clone();
-        let Some(ThreadItem::AgentMessage(message)) = active.turn.items.get_mut(index) else { return };
+        let turn_id = active.id().to_owned();
+        let Some(ThreadItem::AgentMessage(message)) = active.item_mut(index) else { return };
         message.text.push_str(&delta);
-        let item_id = message.id.clone();
+        let (item_id, is_long) = (message.id.clone(), message.text.len() >= LONG_TEXT);
         let thread_id = self.id.clone();
         self.notify(Notification::AgentMessageDelta(DeltaNotification {
             thread_id,
@@ -398,6 +455,10 @@ impl Thread {
             item_id,
             delta,
         }));
+        if is_long && let Some(active) = &mut self.turn {
+            active.close(index);
+            self.complete_item(at, index);
+        }
     }
 
     pub(super) fn tool_done(&mut self, at: i64, id: &str, outcome: Result<ToolOutcome, String>) {
@@ -425,36 +486,42 @@ impl Thread {
     /// took in milliseconds. Whether it was.
     pub(super) fn close_tool(&mut self, at: i64, id: &str, end: impl FnOnce(&mut ThreadItem, i64)) -> bool {
         let Some(active) = &mut self.turn else { return false };
-        let items = &mut active.turn.items;
-        let open = active.open_tools.iter().position(|open| items[open.index].id() == id);
+        let is_it = |open: &OpenTool| active.item(open.index).is_some_and(|item| item.id() == id);
+        let open = active.open_tools.iter().position(is_it);
         let Some(OpenTool { index, since, .. }) = open.map(|open| active.open_tools.remove(open)) else {
             return false;
         };
-        end(&mut items[index], (at - since).max(0));
-        let item = items[index].clone();
+        if let Some(item) = active.item_mut(index) {
+            end(item, (at - since).max(0));
+        }
         self.withdraw_item(id);
-        self.complete_item(at, item);
+        self.complete_item(at, index);
         true
     }
 
     /// Keeps and tells an item that was told as started.
-    fn complete_item(&mut self, at: i64, item: ThreadItem) {
+    fn complete_item(&mut self, at: i64, index: usize) {
+        let complete = self.turn.as_mut().and_then(|active| active.take(index));
+        complete.into_iter().for_each(|complete| self.tell_complete(at, complete));
+    }
+
+    fn tell_complete(&mut self, at: i64, complete: Complete) {
         let Some(active) = &self.turn else { return };
-        let turn_id = active.turn.id.clone();
-        let records = vec![active.completed_record(&item, at)];
+        let turn_id = active.id().to_owned();
+        let records = vec![active.completed_record(&complete, at)];
         self.append(records);
-        self.tell_completed(at, &turn_id, item);
+        self.tell_completed(at, &turn_id, complete.item);
     }
 
     /// Tells an item that starts and completes at once.
     pub(super) fn tell_item(&mut self, at: i64, item: ThreadItem) {
-        let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
+        let Some(turn_id) = self.turn.as_ref().map(|active| active.id().to_owned()) else { return };
         self.tell_started(at, item.clone());
         self.tell_completed(at, &turn_id, item);
     }
 
     pub(super) fn tell_started(&mut self, at: i64, item: ThreadItem) {
-        let Some(turn_id) = self.turn.as_ref().map(|active| active.turn.id.clone()) else { return };
+        let Some(turn_id) = self.turn.as_ref().map(|active| active.id().to_owned()) else { return };
         let thread_id = self.id.clone();
         let started = ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at };
         self.notify(Notification::ItemStarted(started));

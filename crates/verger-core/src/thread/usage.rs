@@ -48,7 +48,7 @@ impl Thread {
         let Some(active) = &self.turn else { return };
         let before = self.spending.now.take().map(|spent| spent.usage.total).unwrap_or_default();
         let usage = ThreadTokenUsage { total: sum(before, used), last: used, model_context_window: window };
-        self.spending = Spending { now: Some(Spent { turn: active.turn.id.clone(), usage }), due: true };
+        self.spending = Spending { now: Some(Spent { turn: active.id().to_owned(), usage }), due: true };
     }
 
     /// Makes records durable, and with them the last answer's cost, which is told right after.

@@ -4,15 +4,18 @@
 //! `x-address` one that it shows without credentials and query, `x-unit` the unit of a bare number.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
+use super::duration::Period;
 use super::helpers::Helpers;
 use super::mcp_servers::McpServer;
 use super::model_providers::Provider;
 use super::threads::Threads;
+use crate::connection::Pings;
 
 /// The file as written. All of it may be missing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +65,7 @@ pub(super) struct File {
 }
 
 /// Who may connect. Read at the start of the server only.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ServerSection {
     /// Where `verger serve` listens; `--listen` wins. Without it, `127.0.0.1:7717`.
@@ -77,6 +80,34 @@ pub struct ServerSection {
     /// header, without port.
     #[schemars(example = ["workstation.example"])]
     pub allowed_hosts: Vec<String>,
+    /// How long a client on a WebSocket may be silent before it is asked for a sign of life, by a ping. `"0s"` means never.
+    #[schemars(example = &"1m")]
+    ping_interval: Period,
+    /// How long it may be silent, pings or not, before its connection ends: a laptop whose lid was closed says no goodbye. It is
+    /// asked once at least.
+    #[schemars(example = &"5m")]
+    ping_timeout: Period,
+}
+
+impl ServerSection {
+    /// How clients are asked for a sign of life.
+    pub(crate) fn pings(&self) -> Pings {
+        let interval = self.ping_interval.0;
+        Pings { interval, timeout: self.ping_timeout.0.max(interval * 2) }
+    }
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            auth: Auth::default(),
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            ping_interval: Period(Duration::from_secs(20)),
+            ping_timeout: Period(Duration::from_secs(60)),
+        }
+    }
 }
 
 /// Whether TCP clients need a token.

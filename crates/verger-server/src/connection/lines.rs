@@ -1,7 +1,6 @@
 //! JSON lines, as on stdio and the Unix socket: one message per line.
 
 use std::io;
-use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,6 +10,7 @@ use verger_wire::{DecodeError, Fault, Incoming, decode_bytes};
 
 use super::MAX_FRAME;
 use super::transport::{Receive, Transmit};
+use crate::listen::Progress;
 use crate::outbox::Closed;
 
 /// What a buffer may keep once its line is done, in bytes.
@@ -95,11 +95,17 @@ impl<W> LinesOut<W> {
 
 impl<W: AsyncWrite + Unpin + Send> Transmit for LinesOut<W> {
     /// Who reads lines is a process of the same person, and is waited for.
-    const STALL_LIMIT: Option<Duration> = None;
+    fn progress(&self) -> Option<Progress> {
+        None
+    }
 
     async fn transmit(&mut self, text: Utf8Bytes) -> io::Result<()> {
         self.0.write_all_buf(&mut Bytes::from(text).chain(&b"\n"[..])).await?;
         self.0.flush().await
+    }
+
+    async fn ping(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     async fn finish(mut self, _why: Closed) {

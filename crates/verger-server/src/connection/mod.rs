@@ -3,11 +3,12 @@
 mod lines;
 mod transport;
 mod websocket;
+mod writer;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use axum::extract::ws::{Utf8Bytes, WebSocket};
+use axum::extract::ws::WebSocket;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,27 +18,34 @@ use verger_wire::{DecodeError, Incoming, RequestId, RpcError};
 
 use self::lines::{LinesIn, LinesOut};
 use self::transport::{Receive, Transmit};
+pub(crate) use self::writer::Pings;
 use crate::dispatch::Dispatch;
 use crate::house::{HouseHandle, ToHouse};
 use crate::invocation::{difference, invocation};
+use crate::listen::Progress;
 use crate::meta::PROTOCOL_LEVEL;
-use crate::outbox::{Closed, Outbox};
+use crate::outbox::{Closed, Outbox, Wishes};
 use crate::replier::InFlight;
 use crate::settings;
 
 /// Largest frame that a client may send, in bytes.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
 
+/// The extension by which a client says that it wants to know where events stand, and resumes `since` one.
+const REPLAY: &str = "verger/replay";
+
 /// How long a client on a pipe, who has said all it had to say and may still listen, is given the answers to it. It may as
 /// well be gone: the two look the same.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long the frame under way may take to its end once its client is cut.
-const LAST_FRAME_LIMIT: Duration = Duration::from_secs(30);
-
 /// Serves one WebSocket until it ends, from either side.
-pub(crate) async fn serve_websocket(socket: WebSocket, dispatch: Dispatch, shutdown: CancellationToken) {
-    let (incomings, outgoings) = websocket::halves(socket);
+pub(crate) async fn serve_websocket(
+    socket: WebSocket,
+    progress: Progress,
+    dispatch: Dispatch,
+    shutdown: CancellationToken,
+) {
+    let (incomings, outgoings) = websocket::halves(socket, progress);
     serve(incomings, outgoings, dispatch, shutdown).await;
 }
 
@@ -58,8 +66,9 @@ async fn serve<R: Receive, T: Transmit>(
 ) {
     let connection = dispatch.connection;
     let house = dispatch.house.clone();
-    let is_waited_for = T::STALL_LIMIT.is_none();
-    let outbox = Outbox::new(dispatch.shared.clock, is_waited_for);
+    let is_waited_for = outgoings.progress().is_none();
+    let pings = dispatch.shared.config().server.pings();
+    let outbox = Outbox::new(dispatch.shared.clock);
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let in_flight = InFlight::default();
     let reader = Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone() };
@@ -76,17 +85,16 @@ async fn serve<R: Receive, T: Transmit>(
             () = heard_out => {}
             () = shutdown.cancelled() => {}
             // A client that is cut is not listened to any more.
-            () = outbox.cut() => {}
+            () = outbox.cut() => match outbox.why_closed() {
+                Some(Closed::Slow) => tracing::warn!(%connection, "the client did not keep up and is cut"),
+                _ => tracing::info!(%connection, "the client gives no sign of life and is cut"),
+            },
         }
         outbox.close(Closed::Done);
         // Said at once: whoever waits for the thread must not wait for the last bytes to drain.
         drop(goodbye);
     };
-    let writing = async {
-        if write(outgoings, &outbox).await == Closed::Slow {
-            tracing::warn!(%connection, "the client did not keep up and was cut");
-        }
-    };
+    let writing = writer::write(outgoings, &outbox, pings);
     // The reader ends the writer by closing the outbox; a writer that cannot write ends the reader by dropping it.
     tokio::pin!(reading, writing);
     tokio::select! {
@@ -144,7 +152,7 @@ impl<R: Receive> Reader<R> {
     }
 
     async fn request(&mut self, id: RequestId, method: &str, params: Option<&serde_json::value::RawValue>) {
-        let Some(replier) = self.in_flight.take(&self.outbox, id) else { return };
+        let Some(mut replier) = self.in_flight.take(&self.outbox, id) else { return };
         let request = match ClientRequest::decode(method, params) {
             Ok(request) => request,
             Err(error) => return replier.refuse(&error),
@@ -160,7 +168,12 @@ impl<R: Receive> Reader<R> {
             }
             ClientRequest::Relay(params) => replier.with(self.relay(params)),
             _ if !self.outbox.is_initialized() => replier.refuse(&RpcError::not_initialized()),
-            request => self.dispatch.dispatch(replier, request).await,
+            request => {
+                if let ClientRequest::ThreadResume(_) = request {
+                    replier.may_be_large().await;
+                }
+                self.dispatch.dispatch(replier, request).await;
+            }
         }
     }
 
@@ -179,9 +192,10 @@ impl<R: Receive> Reader<R> {
 
     fn initialize(&mut self, params: &InitializeParams) -> Result<InitializeResponse, RpcError> {
         let capabilities = params.capabilities.clone().unwrap_or_default();
-        let opted_out: HashSet<_> =
-            capabilities.opt_out_notification_methods.unwrap_or_default().into_iter().collect();
-        if !self.outbox.initialize(opted_out) {
+        let opted_out = capabilities.opt_out_notification_methods.unwrap_or_default().into_iter().collect();
+        let extensions = capabilities.extensions.unwrap_or_default();
+        let positions = !matches!(extensions.get(REPLAY), None | Some(Value::Null | Value::Bool(false)));
+        if !self.outbox.initialize(Wishes { opted_out, positions }) {
             return Err(RpcError::already_initialized());
         }
         self.dispatch.experimental = capabilities.experimental_api;
@@ -203,43 +217,5 @@ impl<R: Receive> Reader<R> {
             platform_family: std::env::consts::FAMILY.to_owned(),
             platform_os: std::env::consts::OS.to_owned(),
         })
-    }
-}
-
-/// Writes what the outbox holds until it closes, and then why.
-async fn write<T: Transmit>(mut outgoings: T, outbox: &Outbox) -> Closed {
-    let closed = loop {
-        let text = match outbox.next().await {
-            Ok(text) => text,
-            Err(closed) => break closed,
-        };
-        match send(&mut outgoings, text, outbox).await {
-            Ok(()) => {}
-            Err(closed) => break closed,
-        }
-    };
-    outbox.close(closed);
-    outgoings.finish(closed).await;
-    closed
-}
-
-/// Writes one frame. A client that takes nothing of it for too long is cut.
-async fn send<T: Transmit>(outgoings: &mut T, text: Utf8Bytes, outbox: &Outbox) -> Result<(), Closed> {
-    let sending = outgoings.transmit(text);
-    tokio::pin!(sending);
-    let in_time = async {
-        match T::STALL_LIMIT {
-            Some(limit) => timeout(limit, &mut sending).await.map_err(|_| Closed::Slow)?,
-            None => (&mut sending).await,
-        }
-        .map_err(|_| Closed::Done)
-    };
-    tokio::select! {
-        sent = in_time => sent,
-        // The frame under way is finished if it can be, so that a last word can follow it.
-        () = outbox.cut() => {
-            timeout(LAST_FRAME_LIMIT, sending).await.ok();
-            Err(Closed::Slow)
-        }
     }
 }

@@ -1,10 +1,9 @@
 //! What a transport has to do for a connection: bring frames, take frames.
 
-use std::time::Duration;
-
 use axum::extract::ws::Utf8Bytes;
 use verger_wire::{DecodeError, Incoming};
 
+use crate::listen::Progress;
 use crate::outbox::Closed;
 
 /// The half that brings what the client says.
@@ -15,11 +14,15 @@ pub(crate) trait Receive: Send {
 
 /// The half that takes what the client is told.
 pub(crate) trait Transmit: Send {
-    /// How long a client may take over one frame before it is cut; `None` where the transport waits for it.
-    const STALL_LIMIT: Option<Duration>;
+    /// What has come and gone in bytes, by which a client is cut that takes nothing or says nothing; `None` where the
+    /// transport waits for its client.
+    fn progress(&self) -> Option<Progress>;
 
     /// Writes one message; returns when the kernel has all of it. An error means that the client is gone.
     fn transmit(&mut self, text: Utf8Bytes) -> impl Future<Output = std::io::Result<()>> + Send;
+
+    /// Asks for a sign of life, where the transport has words for it.
+    fn ping(&mut self) -> impl Future<Output = std::io::Result<()>> + Send;
 
     /// Says why nothing more comes, where the transport has words for it, and closes.
     fn finish(self, why: Closed) -> impl Future<Output = ()> + Send;

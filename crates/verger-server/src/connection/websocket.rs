@@ -7,32 +7,35 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
+use tokio_util::bytes::Bytes;
 use verger_wire::{DecodeError, Incoming, decode, decode_bytes};
 
 use super::transport::{Receive, Transmit};
+use crate::listen::Progress;
 use crate::outbox::Closed;
 
-/// A client that takes nothing for this long while something waits for it is cut.
-const STALL_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a client that is cut may take to make room for the close frame.
-const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take to make room for the close frame: as a rule, and when it is cut for being slow.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+const SLOW_CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Close codes: the server leaves, the client did not keep up.
 const GOING_AWAY: u16 = 1001;
 const TOO_SLOW: u16 = 4408;
 
 /// Both halves of a socket.
-pub(crate) fn halves(socket: WebSocket) -> (Incomings, Outgoings) {
+pub(crate) fn halves(socket: WebSocket, progress: Progress) -> (Incomings, Outgoings) {
     let (sink, stream) = socket.split();
-    (Incomings(stream), Outgoings(sink))
+    (Incomings(stream), Outgoings { sink, progress })
 }
 
 /// What comes in.
 pub(crate) struct Incomings(SplitStream<WebSocket>);
 
 /// What goes out.
-pub(crate) struct Outgoings(SplitSink<WebSocket, Message>);
+pub(crate) struct Outgoings {
+    sink: SplitSink<WebSocket, Message>,
+    progress: Progress,
+}
 
 impl Receive for Incomings {
     async fn receive(&mut self) -> Option<Result<Incoming, DecodeError>> {
@@ -53,19 +56,26 @@ impl Receive for Incomings {
 }
 
 impl Transmit for Outgoings {
-    const STALL_LIMIT: Option<Duration> = Some(STALL_LIMIT);
+    fn progress(&self) -> Option<Progress> {
+        Some(self.progress.clone())
+    }
 
     async fn transmit(&mut self, text: Utf8Bytes) -> io::Result<()> {
-        self.0.send(Message::Text(text)).await.map_err(io::Error::other)
+        self.sink.send(Message::Text(text)).await.map_err(io::Error::other)
+    }
+
+    async fn ping(&mut self) -> io::Result<()> {
+        self.sink.send(Message::Ping(Bytes::new())).await.map_err(io::Error::other)
     }
 
     async fn finish(mut self, why: Closed) {
         let (code, reason, limit) = match why {
-            Closed::Done => (GOING_AWAY, "", STALL_LIMIT),
-            Closed::Slow => (TOO_SLOW, "slow_consumer", CLOSE_LIMIT),
+            Closed::Done => (GOING_AWAY, "", CLOSE_LIMIT),
+            Closed::Silent => (GOING_AWAY, "ping_timeout", CLOSE_LIMIT),
+            Closed::Slow => (TOO_SLOW, "slow_consumer", SLOW_CLOSE_LIMIT),
         };
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
-        timeout(limit, self.0.send(Message::Close(Some(frame)))).await.ok();
+        timeout(limit, self.sink.send(Message::Close(Some(frame)))).await.ok();
     }
 }

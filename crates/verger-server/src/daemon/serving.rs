@@ -61,8 +61,8 @@ impl Serving<'_> {
                     let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
                     connections.spawn(async move {
                         match arrival {
-                            Arrival::WebSocket(socket) => {
-                                connection::serve_websocket(*socket, dispatch, shutdown).await;
+                            Arrival::WebSocket(socket, progress) => {
+                                connection::serve_websocket(*socket, progress, dispatch, shutdown).await;
                             }
                             Arrival::Lines(stream) => {
                                 let (from, to) = stream.into_split();

@@ -36,6 +36,7 @@ impl House {
                         exclude_turns: params.exclude_turns,
                         raw: params.experimental_raw_events,
                         page: params.initial_turns_page.as_ref().map(TurnsQuery::new),
+                        since: params.since.clone(),
                         over: Box::new(Overrides::from(&*params)),
                     },
                     Asked::Fork(fork) => Attach::Fork { exclude_turns: fork.params.exclude_turns },
@@ -180,7 +181,7 @@ impl House {
     fn announce(&mut self, thread: ThreadId, news: News) {
         let thread_id = thread.to_string();
         let named = ThreadIdNotification { thread_id: thread_id.clone() };
-        self.shared.announce(&match news {
+        self.shared.announce(match news {
             News::Unloaded => {
                 self.shared.statuses.remove(thread);
                 let status = ThreadStatus::NotLoaded;

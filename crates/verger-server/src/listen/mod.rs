@@ -2,13 +2,14 @@
 //! sockets for whoever may open their file.
 
 mod guard;
+mod progress;
 mod unix;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use guard::Guard;
+use progress::Counting;
+pub(crate) use progress::Progress;
 pub(crate) use unix::UnixSocket;
 
 use crate::connection::MAX_FRAME;
@@ -36,7 +39,7 @@ const ARRIVALS: usize = 64;
 /// A client that may be served.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    WebSocket(Box<WebSocket>),
+    WebSocket(Box<WebSocket>, Progress),
     /// JSON lines.
     Lines(UnixStream),
 }
@@ -94,7 +97,8 @@ pub(crate) async fn serve(
     }
     drop(to_http);
     let app = upgrades().merge(health()).with_state(http);
-    let serving = axum::serve(unix::HttpStreams(streams), app);
+    let app = app.into_make_service_with_connect_info::<Progress>();
+    let serving = axum::serve(Counting(unix::HttpStreams(streams)), app);
     tasks.spawn(async move { serving.with_graceful_shutdown(shutdown.cancelled_owned()).await });
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(std::io::Error::other)??;
@@ -131,7 +135,8 @@ async fn serve_tcp(
             tracing::debug!(%error, "a connection keeps the kernel's send buffer");
         }
     });
-    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let app = app.into_make_service_with_connect_info::<Progress>();
+    axum::serve(Counting(listener), app).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 async fn ready(State(http): State<Http>) -> Response {
@@ -155,7 +160,11 @@ async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) 
     }
 }
 
-async fn upgrade(State(http): State<Http>, request: Request) -> Response {
+async fn upgrade(
+    State(http): State<Http>,
+    ConnectInfo(progress): ConnectInfo<Progress>,
+    request: Request,
+) -> Response {
     let (mut parts, _) = request.into_parts();
     let upgrade: Result<_, WebSocketUpgradeRejection> =
         WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
@@ -173,6 +182,6 @@ async fn upgrade(State(http): State<Http>, request: Request) -> Response {
         .write_buffer_size(0)
         .on_upgrade(move |socket| async move {
             // The server is stopping: the socket is dropped, and with it closed.
-            http.arrivals.send(Arrival::WebSocket(Box::new(socket))).await.ok();
+            http.arrivals.send(Arrival::WebSocket(Box::new(socket), progress)).await.ok();
         })
 }

@@ -11,7 +11,8 @@ use verger_wire::requests::{
 };
 
 use crate::config::{Config, Layer, Warning};
-use crate::outbox::{Event, Outbox};
+use crate::event::Event;
+use crate::outbox::Outbox;
 use crate::replier::Replier;
 use crate::shared::Shared;
 
@@ -64,7 +65,7 @@ fn layer(layer: &Layer) -> Value {
 /// Tells a client that has just introduced itself what is wrong with the configuration.
 pub(crate) fn warn(shared: &Shared, outbox: &Outbox) {
     for warning in &shared.config().warnings {
-        outbox.event(&Event::new(&warning.to_wire(), shared.clock.unix_ms()));
+        outbox.notice(&Event::notice(warning.to_wire(), shared.clock.unix_ms()));
     }
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn warn(shared: &Shared, outbox: &Outbox) {
 pub(crate) fn announce_warnings(shared: &Shared) {
     let config = shared.config();
     log_warnings(&config.warnings);
-    config.warnings.iter().for_each(|warning| shared.announce(&warning.to_wire()));
+    config.warnings.iter().for_each(|warning| shared.announce(warning.to_wire()));
 }
 
 /// Tells the log.

@@ -1,6 +1,6 @@
 //! Asking clients: a question's way out to every subscriber, and the first answer's way back to whoever asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -8,12 +8,13 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use verger_core::ids::{QuestionId, SubscriptionId};
 use verger_core::server;
-use verger_core::thread::{Answer, Ask, Event, Outcome, request_id};
-use verger_wire::{RpcError, ServerRequest};
+use verger_core::thread::{Answer, Ask, Event as Input, Outcome, request_id};
+use verger_wire::{Notification, RequestId, RpcError, ServerRequest, ServerRequestResolvedNotification};
 
 use super::message::{ThreadHandle, ToThread};
 use super::owner::Owner;
-use crate::outbox::{self, Outbox};
+use crate::event::Event;
+use crate::outbox::Outbox;
 use crate::questions::Questions;
 
 /// What one client answered.
@@ -88,7 +89,7 @@ impl Owner {
             return;
         }
         self.note_asked(question, &ask, Some(asker));
-        self.handle(Event::Asked { question, ask }).await;
+        self.handle(Input::Asked { question, ask }).await;
     }
 
     /// Has a client run a tool of its own. The machine wants it, so that it is told at once.
@@ -96,7 +97,7 @@ impl Owner {
         let question = self.caller.shared.questions.number();
         let ask = Ask::ClientTool { item };
         self.note_asked(question, &ask, None);
-        self.machine.handle(at, Event::Asked { question, ask });
+        self.machine.handle(at, Input::Asked { question, ask });
     }
 
     fn note_asked(&mut self, question: QuestionId, ask: &Ask, asker: Option<oneshot::Sender<Outcome>>) {
@@ -108,19 +109,28 @@ impl Owner {
     }
 
     /// Carries out the machine's wish to ask.
-    pub(super) fn send_question(&self, question: QuestionId, request: &ServerRequest) {
+    pub(super) fn send_question(&mut self, question: QuestionId, request: ServerRequest) {
         self.caller.shared.questions.open(question, self.caller.owner.clone());
-        let event = outbox::Event::question(&request_id(question), request);
-        for outbox in self.subscribers.values() {
-            outbox.event(&event);
-        }
+        self.subscribers.ask(question, &event(question, request));
     }
 
-    /// Asks a client that has just come what the others have been asked.
-    pub(super) fn replay_questions(&self, outbox: &Outbox) {
-        for (question, request) in self.machine.questions() {
-            outbox.event(&outbox::Event::question(&request_id(question), request));
-        }
+    /// Asks a client that has just come what the others have been asked; which questions these are.
+    pub(super) fn replay_questions(&self, outbox: &Outbox) -> BTreeSet<QuestionId> {
+        let open = self.machine.questions();
+        open.map(|(question, request)| {
+            outbox.event(&event(question, request.clone()));
+            question
+        })
+        .collect()
+    }
+
+    /// Tells those who were asked that they need not answer any more.
+    pub(super) fn tell_resolved(&mut self, resolved: ServerRequestResolvedNotification, at: i64) {
+        let RequestId::Integer(question) = resolved.request_id else {
+            return tracing::error!(id = %resolved.request_id, "a question that was never asked is resolved");
+        };
+        let event = Event::notice(Notification::ServerRequestResolved(resolved), at);
+        self.subscribers.resolve(QuestionId(question), &event);
     }
 
     /// Carries out the machine's word that a question has ended.
@@ -141,12 +151,12 @@ impl Owner {
     /// A client answered. Only a subscriber may: it alone was asked.
     pub(super) async fn answered(&mut self, answered: Answered) {
         let Answered { question, outbox, answer, _room } = answered;
-        let subscription = self.subscribers.iter().find(|(_, known)| known.is(&outbox)).map(|(&id, _)| id);
+        let subscription = self.subscribers.of(&outbox);
         let (Some(asked), Some(subscription)) = (self.asked.get_mut(&question), subscription) else {
             return tracing::debug!(%question, "an answer to a question that was not asked of this client");
         };
         match asked.kind.read(answer) {
-            Ok(answer) => self.handle(Event::Answered { question, answer }).await,
+            Ok(answer) => self.handle(Input::Answered { question, answer }).await,
             Err(why) => {
                 tracing::warn!(thread = %self.meta.id, %question, "a client cannot answer: {why}");
                 asked.unable.insert(subscription, why);
@@ -160,18 +170,23 @@ impl Owner {
         loop {
             let is_hopeless = |asked: &Asked| {
                 !self.subscribers.is_empty()
-                    && self.subscribers.keys().all(|subscription| asked.unable.contains_key(subscription))
+                    && self.subscribers.ids().all(|subscription| asked.unable.contains_key(&subscription))
             };
             let Some((&question, asked)) = self.asked.iter().find(|(_, asked)| is_hopeless(asked)) else {
                 return;
             };
             let why = asked.unable.values().next_back().cloned().unwrap_or_default();
             let answer = Answer::Unable(format!("no client could answer: {why}"));
-            self.handle(Event::Answered { question, answer }).await;
+            self.handle(Input::Answered { question, answer }).await;
             // The machine settles what it knows, and what it does not know nobody waits for.
             self.asked.remove(&question);
         }
     }
+}
+
+/// A question, as clients are asked it.
+pub(super) fn event(question: QuestionId, request: ServerRequest) -> Event {
+    Event::question(request_id(question), request)
 }
 
 impl Kind {

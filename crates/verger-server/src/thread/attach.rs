@@ -2,7 +2,7 @@
 
 use verger_core::ids::SubscriptionId;
 use verger_core::server;
-use verger_wire::requests::{ThreadResumeResponse, ThreadTurnsListResponse};
+use verger_wire::requests::{Replay, ThreadResumeResponse, ThreadTurnsListResponse};
 use verger_wire::types::Turn;
 use verger_wire::{Notification, RpcError, ThreadStartedNotification};
 
@@ -10,7 +10,7 @@ use super::message::Attach;
 use super::owner::Owner;
 use super::pages::{Picture, TurnsQuery};
 use super::walk::WalkError;
-use crate::outbox;
+use crate::event::Event;
 use crate::replier::Replier;
 
 /// How much of a thread's turns an answer carries, in bytes as they are kept. Clients page through the rest.
@@ -41,14 +41,33 @@ impl Pages {
 }
 
 impl Owner {
-    /// Answers with the thread as it is and subscribes: nothing happens to the thread in between.
-    pub(super) async fn attach(&mut self, replier: Replier, how: Attach, subscription: SubscriptionId) {
+    /// Answers with the thread as it is, or with what the client has missed of it, and subscribes: nothing happens to the
+    /// thread in between.
+    pub(super) async fn attach(&mut self, replier: Replier, mut how: Attach, subscription: SubscriptionId) {
         let outbox = replier.outbox().clone();
+        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
+        let gap = match &how {
+            Attach::Resume { since: Some(since), .. } => self.gap(since).await,
+            _ => Ok(None),
+        };
+        if let (Attach::Resume { exclude_turns, .. }, Ok(Some(_))) = (&mut how, &gap) {
+            *exclude_turns = true;
+        }
         // Who asks for no turns asks for nothing about them.
         let sees_past = matches!(how, Attach::Resume { exclude_turns: false, .. });
-        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
-        match self.shown(&how).await {
-            Ok((turns, pages)) => self.welcome(replier, how, subscription, turns, pages),
+        let shown = match gap {
+            Ok(gap) => self.shown(&how).await.map(|shown| (gap, shown)),
+            Err(message) => Err(message),
+        };
+        match shown {
+            Ok((gap, (turns, pages))) => {
+                let since = gap.as_ref().map(|gap| gap.since);
+                let replay = outbox.wants_positions().then(|| self.replay(since));
+                self.welcome(replier, how, subscription, turns, pages, replay);
+                if let Some(gap) = gap {
+                    self.tell_gap(&outbox, &gap);
+                }
+            }
             Err(message) => {
                 replier.refuse(&RpcError::internal(message));
                 let (thread, generation) = (self.caller.thread, self.caller.generation);
@@ -58,13 +77,10 @@ impl Owner {
         }
         // It is told with the turns that spend; of those before, a client may have heard nothing.
         if let Some(spent) = self.machine.spent_notification().filter(|_| sees_past) {
-            outbox.event(&outbox::Event::new(&spent, self.caller.shared.clock.unix_ms()));
+            outbox.event(&Event::notice(spent, self.caller.shared.clock.unix_ms()));
         }
-        if raw {
-            self.raw.insert(subscription);
-        }
-        self.replay_questions(&outbox);
-        self.subscribers.insert(subscription, outbox);
+        let asked = self.replay_questions(&outbox);
+        self.subscribers.insert(subscription, outbox, raw, asked);
     }
 
     /// What the answer shows of the thread's history. The error is for people.
@@ -99,6 +115,7 @@ impl Owner {
         subscription: SubscriptionId,
         turns: Vec<Turn>,
         pages: Pages,
+        replay: Option<Replay>,
     ) {
         if let Attach::Resume { over, .. } = how {
             // Who joins others does not change how they run.
@@ -107,17 +124,16 @@ impl Owner {
             }
             let Pages { first, newest: [turns_backwards_cursor, items_backwards_cursor], older } = pages;
             return replier.ok(&ThreadResumeResponse {
-                started: self.meta.to_response(self.machine.status(), turns),
+                started: self.meta.to_response(self.machine.status(), turns, replay),
                 initial_turns_page: first,
                 turns_backwards_cursor,
                 items_backwards_cursor,
                 older_turns_cursor: older,
                 subscription_id: Some(subscription.to_string()),
-                replay: None,
             });
         }
-        replier.ok(&self.meta.to_response(self.machine.status(), turns));
+        replier.ok(&self.meta.to_response(self.machine.status(), turns, replay));
         let thread = Box::new(self.meta.to_wire(self.machine.status(), Vec::new()));
-        self.caller.shared.announce(&Notification::ThreadStarted(ThreadStartedNotification { thread }));
+        self.caller.shared.announce(Notification::ThreadStarted(ThreadStartedNotification { thread }));
     }
 }

@@ -70,13 +70,13 @@ impl Log {
 
     /// Keeps the records; durable when it returns, where the thread is one that is kept. The first append creates the
     /// thread's row. The error is for people.
-    pub(super) async fn append(&mut self, records: Vec<Record>, meta: &Meta) -> Result<(), String> {
+    pub(super) async fn append(&mut self, records: &[Record], meta: &Meta) -> Result<(), String> {
         match &mut self.place {
             Place::Memory(kept) => {
                 for record in records {
                     match record {
                         Record::Reverted { upto, .. } => kept.truncate(upto.0 as usize),
-                        record => kept.push(record),
+                        record => kept.push(record.clone()),
                     }
                 }
                 (self.head, self.summary) = (place(kept.len()), Summary::last_in(kept));
@@ -112,7 +112,7 @@ impl Log {
                 };
                 let before = self.head;
                 self.head = store.append(append).await.map_err(|error| error.to_string())?;
-                self.look_back(before, &records).await;
+                self.look_back(before, records).await;
                 Ok(())
             }
         }
@@ -153,6 +153,19 @@ impl Log {
         match &self.place {
             Place::Memory(kept) => UntilNow::Memory(kept.clone()),
             Place::Stored { .. } => self.walk().map_or(UntilNow::Memory(Vec::new()), UntilNow::Stored),
+        }
+    }
+
+    /// The records after `after`, for a client that lags: to be read at leisure. Of those in memory at most `limit`.
+    pub(super) fn after(&self, after: Seq, limit: usize) -> Missed {
+        let numbers = (after.0.saturating_add(1)..).map(Seq);
+        match (&self.place, self.walk()) {
+            (Place::Memory(kept), _) => {
+                let missed = numbers.zip(kept.iter().skip(after.0 as usize).cloned());
+                Missed::Memory(missed.take(limit).collect())
+            }
+            (_, Some(walk)) => Missed::Stored(walk, after),
+            (_, None) => Missed::Memory(Vec::new()),
         }
     }
 
@@ -248,6 +261,35 @@ fn place(count: usize) -> Seq {
 pub(super) enum UntilNow {
     Memory(Vec<Record>),
     Stored(Walk),
+}
+
+/// What of a log a client has missed.
+#[derive(Debug)]
+pub(super) enum Missed {
+    Memory(Vec<(Seq, Record)>),
+    /// What comes after a record.
+    Stored(Walk, Seq),
+}
+
+impl Missed {
+    /// Some of it, and how far that reaches: at most `limit` records, and no more bytes than one of them puts over
+    /// `max_bytes`.
+    pub(super) async fn read(
+        self,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<(Seq, Record)>, Seq), WalkError> {
+        match self {
+            Self::Memory(missed) => {
+                let reached = missed.last().map_or(Seq(0), |(seq, _)| *seq);
+                Ok((missed, reached))
+            }
+            Self::Stored(walk, after) => {
+                let (records, _, reached) = walk.page(after, walk.head, limit, max_bytes).await?;
+                Ok((records, reached))
+            }
+        }
+    }
 }
 
 impl UntilNow {

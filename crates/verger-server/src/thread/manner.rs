@@ -21,7 +21,7 @@ pub(super) struct Manner {
 impl Owner {
     /// The active turn's way.
     pub(super) fn manner(&mut self) -> Manner {
-        let turn = self.machine.active_turn().map(|turn| turn.id.clone()).unwrap_or_default();
+        let turn = self.machine.active_turn().map(|active| active.turn.id.clone()).unwrap_or_default();
         let known = self.manner.take().filter(|manner| manner.turn == turn);
         let manner = known.unwrap_or_else(|| Manner {
             turn,

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 use verger_core::ids::{QuestionId, SubscriptionId, Ticket};
 use verger_core::thread::{Ask, Outcome};
 use verger_wire::Notification;
+use verger_wire::requests::ReplaySince;
 
 use super::asking::Answered;
 use super::forking::Seed;
@@ -57,9 +58,19 @@ pub(crate) enum ToThread {
 /// What the client asked for when it attached.
 #[derive(Debug)]
 pub(crate) enum Attach {
-    Start { raw: bool },
-    Fork { exclude_turns: bool },
-    Resume { exclude_turns: bool, raw: bool, page: Option<TurnsQuery>, over: Box<Overrides> },
+    Start {
+        raw: bool,
+    },
+    Fork {
+        exclude_turns: bool,
+    },
+    Resume {
+        exclude_turns: bool,
+        raw: bool,
+        page: Option<TurnsQuery>,
+        since: Option<ReplaySince>,
+        over: Box<Overrides>,
+    },
 }
 
 /// The way to one thread's owner.

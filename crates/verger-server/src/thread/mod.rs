@@ -7,6 +7,7 @@
 mod approval;
 mod asking;
 mod attach;
+mod catching_up;
 mod client_tools;
 mod compaction;
 mod context;
@@ -26,6 +27,7 @@ mod pages;
 mod raw;
 mod recall;
 mod reverting;
+mod subscribers;
 mod tools;
 mod turns;
 mod walk;

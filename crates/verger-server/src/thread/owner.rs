@@ -1,15 +1,15 @@
 //! The task itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use verger_core::ids::{QuestionId, SubscriptionId, Ticket};
+use verger_core::ids::{QuestionId, Ticket};
 use verger_core::server;
-use verger_core::thread::{Event, Record, Says, Thread, ToolOutcome, turns};
+use verger_core::thread::{Event, Says, Stream, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
 use verger_wire::requests::ThreadReadResponse;
 use verger_wire::types::Turn;
@@ -22,11 +22,11 @@ use super::manner::Manner;
 use super::message::ToThread;
 use super::model_call::{self, Saying};
 use super::pages::{PageQuery, Picture};
+use super::subscribers::Subscribers;
 use super::tools::Caller;
 use crate::house::OwnerRequest;
 use crate::labels::{self, Label};
 use crate::meta::{Meta, Overrides};
-use crate::outbox;
 use crate::replier::Replier;
 
 /// Where the thread comes from.
@@ -56,9 +56,9 @@ pub(super) struct Owner {
     pub(super) machine: Thread,
     pub(super) meta: Meta,
     pub(super) log: Log,
-    pub(super) subscribers: BTreeMap<SubscriptionId, outbox::Outbox>,
-    /// Those of them that hear raw events.
-    pub(super) raw: BTreeSet<SubscriptionId>,
+    pub(super) subscribers: Subscribers,
+    /// What those of them have been told who keep up.
+    pub(super) stream: Stream,
     /// Requests that the machine will answer.
     pub(super) tickets: HashMap<Ticket, Asker>,
     /// Open questions, beside what the machine knows of them.
@@ -117,13 +117,14 @@ impl Owner {
         caller.folder = PathBuf::from(&meta.cwd);
         caller.servers_off = meta.settings.servers_off.clone().into();
         caller.client_tools = meta.settings.client_tools.iter().map(ClientTool::spec).collect();
+        let stream = Stream::new(thread, log.head());
         let mut owner = Self {
             caller,
             machine: Thread::new(thread),
             meta,
             log,
-            subscribers: BTreeMap::new(),
-            raw: BTreeSet::new(),
+            subscribers: Subscribers::default(),
+            stream,
             tickets: HashMap::new(),
             asked: BTreeMap::new(),
             saying: None,
@@ -159,6 +160,11 @@ impl Owner {
                     Err(error) => tracing::debug!(%error, "a tool call was given up"),
                 },
                 Some(_) = self.errands.join_next() => {}
+                Some(caught) = self.subscribers.next_caught() => match caught {
+                    Ok((subscription, caught)) => self.catch_up(subscription, caught).await,
+                    // Its subscription has ended.
+                    Err(error) => tracing::debug!(%error, "a client that lagged was given up"),
+                },
                 (call, says) = next(&mut self.saying) => {
                     if matches!(says, Says::Completed | Says::Failed { .. }) {
                         self.saying = None;
@@ -186,14 +192,12 @@ impl Owner {
         match message {
             ToThread::Attach { replier, how, subscription, replaces } => {
                 if let Some(old) = replaces {
-                    self.subscribers.remove(&old);
-                    self.raw.remove(&old);
+                    self.subscribers.remove(old);
                 }
                 self.attach(replier, how, subscription).await;
             }
             ToThread::Detach { subscription } => {
-                self.subscribers.remove(&subscription);
-                self.raw.remove(&subscription);
+                self.subscribers.remove(subscription);
                 self.give_up_hopeless().await;
             }
             ToThread::Ask { question, ask, asker } => self.ask(question, *ask, asker).await,
@@ -203,7 +207,7 @@ impl Owner {
             ToThread::Interrupt => self.handle(Event::Interrupt { ticket: None, turn: None }).await,
             // A fork that was given up meanwhile needs no answer.
             ToThread::Seed(answer) => drop(answer.send(self.seed())),
-            ToThread::Notify(notification) => self.notify(&notification),
+            ToThread::Notify(notification) => self.notify(*notification),
             ToThread::ConfigChanged => {
                 self.measure_room();
                 self.start_eager();
@@ -223,14 +227,14 @@ impl Owner {
     /// Every turn as of now, the active one as far as it has come. The error is for people.
     pub(super) fn turns(&self) -> impl Future<Output = Result<Vec<Turn>, String>> + Send + 'static {
         let (log, active) = (self.log.until_now(), self.machine.active_turn().cloned());
-        async move { Ok(as_of_now(log.read().await?, active)) }
+        async move { Ok(turns(log.read().await?, active.as_ref())) }
     }
 
     async fn request(&mut self, ticket: Ticket, replier: Replier, request: OwnerRequest) {
         match request {
             OwnerRequest::TurnStart(params) => self.turn_start(ticket, replier, *params).await,
             OwnerRequest::TurnSteer(params) => {
-                let refusal = match self.machine.active_turn() {
+                let refusal = match self.machine.active_turn().map(|active| &active.turn) {
                     _ if params.expected_turn_id.is_empty() => {
                         Some(RpcError::steer_without("expectedTurnId"))
                     }
@@ -273,7 +277,7 @@ impl Owner {
 
     /// What a fork takes along; nothing of a thread that is kept nowhere.
     fn seed(&self) -> Option<Box<Seed>> {
-        let active = self.machine.active_turn().map(|turn| turn.id.clone());
+        let active = self.machine.active_turn().map(|active| active.turn.id.clone());
         let seed = || Box::new(Seed { meta: self.meta.clone(), head: self.log.head(), active });
         (!self.meta.ephemeral).then(seed)
     }
@@ -331,18 +335,6 @@ impl Owner {
             replier.with(thread.map(|thread| ThreadReadResponse { thread }).map_err(RpcError::internal));
         });
     }
-}
-
-/// The turns that a log tells, and the active one as far as it has come.
-pub(super) fn as_of_now(records: Vec<Record>, active: Option<Turn>) -> Vec<Turn> {
-    let mut turns = turns(records, active.as_ref().map(|turn| turn.id.as_str()));
-    if let Some(active) = active {
-        match turns.last_mut().filter(|turn| turn.id == active.id) {
-            Some(last) => *last = active,
-            None => turns.push(active),
-        }
-    }
-    turns
 }
 
 /// The model's next word, for as long as it is being called.

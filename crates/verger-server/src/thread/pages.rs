@@ -1,7 +1,7 @@
 //! `thread/turns/list` and `thread/items/list`: a thread page by page, without reading more of it than the page needs.
 
 use verger_core::ids::{Seq, ThreadId};
-use verger_core::thread::{ItemTimes, KeptTurn, in_view};
+use verger_core::thread::{ItemTimes, KeptTurn, UnderWay, in_view};
 use verger_store::{Direction, MAX_PAGE, StoreError};
 use verger_wire::RpcError;
 use verger_wire::requests::{
@@ -22,7 +22,7 @@ const TURNS_AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Picture {
     pub(crate) walk: Walk,
-    pub(crate) active: Option<Turn>,
+    pub(crate) active: Option<UnderWay>,
 }
 
 /// Which page is wanted.
@@ -154,12 +154,8 @@ impl Picture {
     /// The newest turns, the active one as far as it has come, and a cursor to those before them where `room` bytes do not
     /// hold all.
     pub(super) async fn newest_turns(&self, room: usize) -> Result<(Vec<Turn>, Option<String>), WalkError> {
-        let active = self.active.as_ref();
-        let newest = self.walk.newest_turns(active.map(|turn| turn.id.as_str()), room).await?;
-        let mut turns: Vec<Turn> = newest.turns.into_iter().map(|kept| kept.turn).collect();
-        if let (Some(active), Some(last)) = (active, turns.last_mut()) {
-            last.clone_from(active);
-        }
+        let newest = self.walk.newest_turns(self.active.as_ref(), room).await?;
+        let turns = newest.turns.into_iter().map(|kept| kept.turn).collect();
         let older = newest.cut.map(|turn| {
             let place = Place { turn, index: 0 };
             Cursor { place, with: false }.encode(Listed::Turns, self.walk.thread)
@@ -254,17 +250,7 @@ impl Picture {
 
     /// The turns that begin at `starts`, oldest first, the active one as far as it has come.
     async fn read(&self, starts: &[Seq]) -> Result<Vec<(Seq, KeptTurn)>, WalkError> {
-        let active = self.active.as_ref();
-        let mut turns = self.walk.turns(starts, active.map(|turn| turn.id.as_str())).await?;
-        if let Some(active) = active
-            && let Some((_, kept)) = turns.iter_mut().find(|(_, kept)| kept.turn.id == active.id)
-        {
-            let durable = |index| kept.times.iter().find(|times| times.index == index).copied();
-            let in_flight = |index| ItemTimes { index, started: None, completed: None };
-            let times = (0..active.items.len()).map(|index| durable(index).unwrap_or(in_flight(index)));
-            *kept = KeptTurn { times: times.collect(), turn: active.clone() };
-        }
-        Ok(turns)
+        self.walk.turns(starts, self.active.as_ref()).await
     }
 }
 

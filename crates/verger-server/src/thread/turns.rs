@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use uuid::Uuid;
-use verger_core::ids::{Ticket, TurnId};
+use verger_core::ids::{Seq, Ticket, TurnId};
 use verger_core::server;
 use verger_core::thread::{Effect, Event, Reply};
 use verger_model::{InputItem, ProviderConfig, WireApi};
@@ -16,10 +16,11 @@ use super::approval::Policy;
 use super::manner::Manner;
 use super::model_call::{self, Asking};
 use super::owner::{Asker, Owner};
+use super::subscribers::Subscribers;
 use super::{context, raw};
 use crate::config::Start;
+use crate::event;
 use crate::meta::{Overrides, Settings};
-use crate::outbox;
 use crate::replier::Replier;
 
 /// How much of the first message a list shows, in characters.
@@ -110,17 +111,22 @@ impl Owner {
             Effect::Append(records) => {
                 let was_empty = self.log.is_empty();
                 self.meta.updated_at = self.caller.shared.clock.unix_sec();
-                match self.log.append(records, &self.meta).await {
-                    Ok(()) if was_empty => self.materialized(),
-                    Ok(()) => {}
+                let first = Seq(self.log.head().0.saturating_add(1));
+                match self.log.append(&records, &self.meta).await {
+                    Ok(()) => {
+                        self.stream.appended(first, &records);
+                        if was_empty {
+                            self.materialized();
+                        }
+                    }
                     Err(message) => {
                         tracing::error!(thread = %self.meta.id, message, "a record was not kept");
                         self.machine.handle(at, Event::AppendFailed { message });
                     }
                 }
             }
-            Effect::Notify(notification) => self.notify(&notification),
-            Effect::Announce(notification) => self.caller.shared.announce(&notification),
+            Effect::Notify(notification) => self.notify(notification),
+            Effect::Announce(notification) => self.caller.shared.announce(notification),
             Effect::Status(status) => self.tell_status(status),
             Effect::Reply { ticket, reply } => match (self.tickets.remove(&ticket), reply) {
                 (Some(Asker::Start(replier)), Reply::Turn(turn)) => {
@@ -165,7 +171,7 @@ impl Owner {
                 });
             }
             Effect::CallClientTool { item } => self.call_client_tool(at, item),
-            Effect::Ask { question, request } => self.send_question(question, &request),
+            Effect::Ask { question, request } => self.send_question(question, *request),
             Effect::Settle { question, outcome } => self.settle(question, outcome),
             Effect::Waits { waits } => self.tell_waits(waits),
             Effect::CancelTools => self.tools.shutdown().await,
@@ -183,27 +189,36 @@ impl Owner {
         }
     }
 
-    pub(super) fn notify(&self, notification: &Notification) {
+    /// Tells the subscribers.
+    pub(super) fn notify(&mut self, notification: Notification) {
+        let at = self.caller.shared.clock.unix_ms();
+        let place = self.stream.tell(&notification);
         if self.subscribers.is_empty() {
             return;
         }
-        self.tell_raw(|| raw::before(notification));
-        let event = outbox::Event::new(notification, self.caller.shared.clock.unix_ms());
-        for outbox in self.subscribers.values() {
-            outbox.event(&event);
+        let raw = self.subscribers.want_raw();
+        let (before, after) = match raw {
+            true => (raw::before(&notification), raw::after(&notification)),
+            false => (None, None),
+        };
+        let tell_raw = |raw: Option<Notification>, to: &Subscribers| {
+            raw.into_iter().for_each(|raw| to.tell_raw(&event::Event::notice(raw, at)));
+        };
+        tell_raw(before, &self.subscribers);
+        match (place, notification) {
+            (Some(place), notification) => {
+                let position = self.subscribers.want_positions().then(|| self.positions().of(place));
+                let placed = event::Event::placed(notification, at, position);
+                self.subscribers.tell(&placed, &self.stream);
+            }
+            (None, Notification::ServerRequestResolved(resolved)) => self.tell_resolved(resolved, at),
+            // Who lags hears of the failure with its turn's end, and needs to hear of no retry.
+            (None, error @ Notification::Error(_)) => {
+                self.subscribers.tell_prompt(&event::Event::notice(error, at));
+            }
+            (None, notice) => self.subscribers.notice(&event::Event::notice(notice, at)),
         }
-        self.tell_raw(|| raw::after(notification));
-    }
-
-    fn tell_raw(&self, notification: impl FnOnce() -> Option<Notification>) {
-        let listeners = self.raw.iter().filter_map(|subscription| self.subscribers.get(subscription));
-        let mut listeners = listeners.peekable();
-        if listeners.peek().is_none() {
-            return;
-        }
-        let Some(notification) = notification() else { return };
-        let event = outbox::Event::new(&notification, self.caller.shared.clock.unix_ms());
-        listeners.for_each(|outbox| outbox.event(&event));
+        tell_raw(after, &self.subscribers);
     }
 
     pub(super) fn tell_status(&self, status: ThreadStatus) {
@@ -211,7 +226,7 @@ impl Owner {
         shared.statuses.set(self.meta.id, status.clone());
         let thread_id = self.meta.id.to_string();
         let changed = ThreadStatusChangedNotification { thread_id, status };
-        shared.announce(&Notification::ThreadStatusChanged(changed));
+        shared.announce(Notification::ThreadStatusChanged(changed));
     }
 
     pub(super) fn policy(&self) -> Policy {

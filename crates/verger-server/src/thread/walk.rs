@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use verger_core::ids::{Seq, ThreadId};
-use verger_core::thread::{Conversation, KeptTurn, Live, Record, kept_turns};
+use verger_core::thread::{Conversation, KeptTurn, Live, Record, UnderWay, kept_turns};
 use verger_store::{Direction, LANDMARKS, Store, StoreError, StoredRecord};
 use verger_wire::types::Turn;
 
@@ -170,7 +170,7 @@ impl Walk {
     pub(super) async fn turns(
         &self,
         starts: &[Seq],
-        active: Option<&str>,
+        active: Option<&UnderWay>,
     ) -> Result<Vec<(Seq, KeptTurn)>, WalkError> {
         self.sized_turns(starts, active).await.map(|(turns, _)| turns)
     }
@@ -179,7 +179,7 @@ impl Walk {
     async fn sized_turns(
         &self,
         starts: &[Seq],
-        active: Option<&str>,
+        active: Option<&UnderWay>,
     ) -> Result<(Vec<(Seq, KeptTurn)>, usize), WalkError> {
         let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else {
             return Ok((Vec::new(), 0));
@@ -192,7 +192,11 @@ impl Walk {
     }
 
     /// The newest turns: all, or as many as were kept in about `room` bytes.
-    pub(super) async fn newest_turns(&self, active: Option<&str>, room: usize) -> Result<Newest, WalkError> {
+    pub(super) async fn newest_turns(
+        &self,
+        active: Option<&UnderWay>,
+        room: usize,
+    ) -> Result<Newest, WalkError> {
         let (mut upto, mut bytes, mut parts) = (self.head, 0, Vec::new());
         // Turns may be long or short: few at first, so that not much more is read than there is room for.
         let mut count = 1;
@@ -244,6 +248,54 @@ impl Walk {
     /// The records that count after `after`, up to and with `upto`.
     pub(super) async fn records(&self, after: Seq, upto: Seq) -> Result<Vec<(Seq, Record)>, WalkError> {
         self.sized_records(after, upto).await.map(|(records, _)| records)
+    }
+
+    /// Whether every record after `after` counts: nothing was forgotten since.
+    pub(super) fn is_whole_after(&self, after: Seq) -> bool {
+        after == self.head || self.live.within(after, self.head).eq([(after, self.head)])
+    }
+
+    /// The records that count after `after`, up to and with `upto`; nothing if they have more than `room` bytes.
+    pub(super) async fn at_most(
+        &self,
+        mut after: Seq,
+        upto: Seq,
+        room: usize,
+    ) -> Result<Option<Vec<(Seq, Record)>>, WalkError> {
+        let (mut records, mut left) = (Vec::new(), room);
+        while after < upto {
+            let (page, bytes, reached) = self.page(after, upto, PAGE, left.max(1)).await?;
+            records.extend(page);
+            after = reached;
+            match left.checked_sub(bytes) {
+                Some(less) => left = less,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(records))
+    }
+
+    /// Some of the records that count after `after`, up to and with `upto`: at most `limit` of them, and no more bytes than
+    /// one of them puts over `max_bytes`. With how many bytes they have, and how far they reach.
+    pub(super) async fn page(
+        &self,
+        after: Seq,
+        upto: Seq,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<(Seq, Record)>, usize, Seq), WalkError> {
+        let upto = upto.min(self.head);
+        let Some((after, end)) = self.live.within(after, upto).next() else {
+            return Ok((Vec::new(), 0, upto));
+        };
+        let page = self.store.read_upto(self.thread, after, end, limit, max_bytes).await?;
+        let last = page.last().map(|last| last.seq);
+        let last = last.ok_or_else(|| self.unreadable(format!("its log ends at {after}, not at {end}")))?;
+        // Nothing that counts comes between the end of one stretch and the next.
+        let next = self.live.within(end, upto).next().map_or(upto, |(after, _)| after);
+        let bytes = page.iter().map(|stored| stored.body.len()).sum();
+        let records = page.iter().map(|stored| Ok((stored.seq, self.decode(stored)?)));
+        Ok((records.collect::<Result<_, WalkError>>()?, bytes, if last == end { next } else { last }))
     }
 
     async fn sized_records(&self, after: Seq, upto: Seq) -> Result<(Vec<(Seq, Record)>, usize), WalkError> {

@@ -11,6 +11,7 @@ use self::machine::Machine;
 use crate::client::NoResult;
 use crate::config_file::ServerEntry;
 
+mod fan_out;
 mod figures;
 mod json;
 mod long_thread;

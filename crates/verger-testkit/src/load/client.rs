@@ -179,7 +179,7 @@ impl Client {
 }
 
 async fn read(mut receiver: Receiver, heard: Arc<Heard>) {
-    while let Some(message) = receiver.next().await {
+    while let Ok(message) = receiver.next().await {
         let landmark = match message {
             Ok(message) if message.get("method").is_some() => heard.state().ledger.note(&message),
             Ok(mut reply) => heard.state().reply(&mut reply),

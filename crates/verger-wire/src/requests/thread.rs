@@ -119,6 +119,9 @@ pub struct ThreadStartResponse {
     /// How hard the model thinks.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
+    /// Verger's own, with `verger/replay`: where in the thread's stream this answer stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 /// `thread/resume`.
@@ -143,7 +146,7 @@ pub struct ThreadResumeParams {
     #[serde(default)]
     #[ts(optional, as = "Option<_>")]
     pub experimental_raw_events: bool,
-    /// Verger's own, with `verger/replay`: what the client already has.
+    /// Verger's own, with `verger/replay`: what the client already has. Answered by `replay`.
     #[serde(default)]
     pub since: Option<ReplaySince>,
     /// The working directory.
@@ -227,23 +230,25 @@ pub struct ThreadResumeResponse {
     /// Verger's own: this connection's new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_id: Option<String>,
-    /// Verger's own: what follows, when `since` was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replay: Option<Replay>,
 }
 
-/// What a resume with `since` brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+/// Where in a thread's stream an answer stands, and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Replay {
-    /// All that was missed follows; otherwise `thread.turns` is a snapshot.
+    /// All that was missed since `since` follows. Otherwise `thread.turns` is a snapshot of the thread at `headSeq`, and the
+    /// client's cursor begins there.
     pub recovered: bool,
-    /// The first event that follows.
+    /// The first number that follows before live events; past `to` where none does.
     pub from: u64,
-    /// The last event that follows before live ones.
+    /// The last of them. Not every number has an event that clients are told of.
     pub to: u64,
-    /// The newest event of the thread.
+    /// The newest number of the thread.
     pub head_seq: u64,
+    /// The lineage of the thread's log.
+    pub log_epoch: String,
+    /// The thread's owner: positions under an older one in flight never came to be.
+    pub r#gen: u64,
 }
 
 /// `thread/fork`.

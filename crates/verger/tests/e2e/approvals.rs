@@ -9,7 +9,7 @@ use verger_testkit::{Client, Home};
 use crate::stage::{SOON, Stage, begin_turn, ended, resume, say, turn};
 
 pub(crate) const ASK: &str = "mcpServer/elicitation/request";
-const WRITE: &str = "CALL mcp__helper write {\"text\":\"x\"}";
+pub(crate) const WRITE: &str = "CALL mcp__helper write {\"text\":\"x\"}";
 /// What a call is told that nobody had approved when its turn ended.
 const NOT_SENT: &str = "cancelled before anyone approved it: the call was not sent";
 

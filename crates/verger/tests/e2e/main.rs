@@ -38,6 +38,7 @@ mod relay;
 mod repeated;
 mod restart;
 mod reverts;
+mod slow;
 mod stage;
 mod stdio;
 mod steering;

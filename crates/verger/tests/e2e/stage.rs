@@ -63,6 +63,14 @@ impl Stage {
         Client::open(&self.daemon.url(), name).await
     }
 
+    /// The Unix socket of the server's own run, where clients speak in lines.
+    pub(crate) fn run_socket(&self) -> String {
+        let runs = std::fs::read_dir(self.home.path().join("runs")).expect("a server has a run");
+        let sockets = runs.map(|run| run.expect("readable").path().join("sock"));
+        let socket = sockets.filter(|socket| socket.exists()).last().expect("a run has a socket");
+        format!("unix://{}", socket.display())
+    }
+
     /// A new thread in the home's working folder.
     pub(crate) async fn thread(&self, client: &Client) -> String {
         thread(client, &self.home).await

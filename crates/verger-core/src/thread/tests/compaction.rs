@@ -90,7 +90,7 @@ fn a_summary_that_does_not_come_leaves_everything_as_it_was() {
 fn one_thing_at_a_time() {
     let mut thread = Executor::new();
     thread.begin("one");
-    let active = thread.machine.active_turn().expect("it runs").id.clone();
+    let active = thread.machine.active_turn().expect("it runs").turn.id.clone();
     thread.transcript.clear();
     thread.compact();
     let refused = format!(

@@ -36,8 +36,6 @@ pub(super) struct Executor {
     pub(super) behind: Vec<Behind>,
     /// Those that will: after how many notifications, and whether they leave.
     pub(super) falling: Vec<(u8, bool)>,
-    /// The log is kept in memory only, and does not keep what is forgotten.
-    pub(super) in_memory: bool,
     /// How many records are of a sort that clients are told of, since the stream began.
     visible: usize,
     /// One line for each effect, in order.
@@ -85,7 +83,6 @@ impl Executor {
             first: Client::default(),
             behind: Vec::new(),
             falling: Vec::new(),
-            in_memory: false,
             visible: 0,
             transcript: Vec::new(),
             call: None,
@@ -141,7 +138,6 @@ impl Executor {
         next.log.clone_from(&self.log);
         next.stream = Stream::new(self.id(), place(self.log.len()));
         next.first = Client::shown(turns(self.live(), None), self.kept_spent(), self.first.cursor);
-        next.in_memory = self.in_memory;
         let spent = self.log.iter().rev().find_map(|record| match record {
             Record::TokensSpent(spent) => Some(spent.clone()),
             _ => None,
@@ -313,15 +309,7 @@ impl Executor {
                     self.visible += usize::from(is_told(&record));
                     self.log.push(record);
                 }
-                match self.log.last() {
-                    Some(Record::Reverted { upto, .. }) if self.in_memory => {
-                        let upto = *upto;
-                        self.log.truncate(upto.0 as usize);
-                        self.stream.forget(upto);
-                        self.first.cursor = self.first.cursor.min(upto);
-                    }
-                    _ => self.stream.appended(place(before + 1), &self.log[before..]),
-                }
+                self.stream.appended(place(before + 1), &self.log[before..]);
             }
             Effect::Notify(notification) => self.told(notification),
             Effect::Status(status) => {
@@ -474,11 +462,9 @@ impl Executor {
         // change unless it is forgotten.
         let newest = self.newest.filter(|_| self.log.len() > LONG && !self.checks.is_multiple_of(FULL_EVERY));
         let active = self.machine.active_turn();
-        let mut snapshot =
-            turns(self.log[newest.unwrap_or(0)..].to_vec(), active.map(|turn| turn.id.as_str()));
-        if let (Some(active), Some(last)) = (active, snapshot.last_mut()) {
-            assert_eq!(last.id, active.id);
-            *last = active.clone();
+        let mut snapshot = turns(self.log[newest.unwrap_or(0)..].to_vec(), active);
+        if let (Some(active), Some(last)) = (active, snapshot.last()) {
+            assert_eq!(last.id, active.turn.id);
         }
         let first = snapshot.first().map(|turn| turn.id.clone()).filter(|_| newest.is_some());
         let mut told: Vec<_> = match first {
@@ -500,12 +486,7 @@ impl Executor {
             "what is passed by is what is forgotten"
         );
         assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
-        // A log in memory does not keep what was spent on what is forgotten.
-        let counts = !self.in_memory || self.first.spent.is_none();
-        assert!(
-            !counts || self.kept_spent() == self.first.spent,
-            "the log and the first client count otherwise"
-        );
+        assert_eq!(self.kept_spent(), self.first.spent, "the log and the first client count otherwise");
     }
 
     /// What a crash at this moment leaves says of each open call whether it may have been sent.

@@ -47,7 +47,8 @@ fn nothing_is_reverted_while_a_turn_runs() {
     let mut thread = Executor::new();
     turn(&mut thread, "one");
     thread.begin("two");
-    let (active, before) = (thread.machine.active_turn().map(|turn| turn.id.clone()), thread.log.len());
+    let (active, before) =
+        (thread.machine.active_turn().map(|active| active.turn.id.clone()), thread.log.len());
     thread.transcript.clear();
     thread.revert(0);
     let refused = format!(

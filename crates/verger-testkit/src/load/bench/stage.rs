@@ -64,6 +64,16 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Where it serves.
+    pub(super) fn url(&self) -> String {
+        self.daemon().url()
+    }
+
+    /// Bytes resident at this moment.
+    pub(super) fn rss_now(&self) -> Result<u64, BenchError> {
+        Ok(self.daemon().rss()?)
+    }
+
     pub(super) async fn client(&self) -> Result<Client, BenchError> {
         Ok(Client::open(&self.daemon().url(), "bench").await?)
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::figures::Sample;
 use super::long_thread;
 use super::stage::{Stage, times, turn};
-use super::{Bench, BenchError, Subject};
+use super::{Bench, BenchError, Subject, fan_out};
 use crate::NoResult;
 use crate::clock::now;
 use crate::load::client::Client;
@@ -62,13 +62,15 @@ steps! {
     Memory = "memory",
     /// A thread of 10,000 items beside one of 20. Runs only when it is named: making the thread takes minutes.
     LongThread = "long-thread",
+    /// A thread that 100 clients follow, alone and beside 20 more that do not read. Runs only when it is named.
+    FanOut = "fan-out",
 }
 
 impl Step {
     /// Whether it runs where nobody names it.
     #[must_use]
     pub fn is_usual(self) -> bool {
-        self != Self::LongThread
+        !matches!(self, Self::LongThread | Self::FanOut)
     }
 
     /// How long it may take.
@@ -87,6 +89,7 @@ impl Step {
             Self::ToolCall => tool_call(subject, bench).await,
             Self::Memory => memory(subject, bench).await,
             Self::LongThread => long_thread::run(subject, bench).await,
+            Self::FanOut => fan_out::run(subject, bench).await,
         }
     }
 }

@@ -236,6 +236,7 @@ fn started(thread: Thread) -> ThreadStartResponse {
         approvals_reviewer: ApprovalsReviewer::User,
         sandbox: SandboxPolicy::ReadOnly { network_access: false },
         reasoning_effort: None,
+        replay: None,
         thread,
     }
 }

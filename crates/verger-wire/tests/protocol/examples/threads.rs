@@ -58,7 +58,6 @@ fn resume() -> Exchange {
         items_backwards_cursor: Some("items.0199f3a16c2e7d109b574f0c8f2f6a11.1.1.with".into()),
         older_turns_cursor: None,
         subscription_id: Some("3".into()),
-        replay: None,
     };
     ask(5, ClientRequest::ThreadResume(Box::new(params)), &result)
 }
