@@ -42,6 +42,13 @@ impl Clock {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
+    /// Unix microseconds.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub(crate) fn unix_us(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Unix seconds.
     pub(crate) fn unix_sec(&self) -> i64 {
         self.unix_ms().div_euclid(1000)

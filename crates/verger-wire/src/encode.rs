@@ -9,6 +9,9 @@ use crate::frame::RequestId;
 use crate::notifications::Notification;
 use crate::server_requests::ServerRequest;
 
+/// Room that a message may have to spare, in bytes.
+const WASTE: usize = 4 << 10;
+
 /// Where a notification stands in its thread's stream. Goes to clients that opted in, as `params._stream`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged, rename_all_fields = "camelCase")]
@@ -19,7 +22,7 @@ pub enum StreamPosition {
         log_epoch: String,
         /// Dense per thread, from 1.
         seq: u64,
-        /// The thread's owner at that time.
+        /// The thread's owner at that time. Later ones, also after a restart, have larger numbers.
         r#gen: u64,
     },
     /// A piece of an item in flight.
@@ -90,6 +93,10 @@ pub fn notification_at(
     text.push_str(r#","emittedAtMs":"#);
     text.push_str(&emitted_at_ms.to_string());
     text.push('}');
+    // It may wait for its readers, and a buffer that doubles is up to half empty.
+    if text.capacity() - text.len() > WASTE {
+        text.shrink_to_fit();
+    }
     text
 }
 

@@ -47,7 +47,17 @@ async fn every_step_finds_its_figures_for_both_servers() {
         "resident, after its client left",
     ];
     let (long, others): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains(" items: "));
+    let (followed, others): (Vec<&str>, Vec<&str>) = others.iter().partition(|name| name.contains(" who "));
     assert_eq!(others, expected);
+    assert_eq!(
+        followed,
+        [
+            "3 who read, 0 who do not: an event's delay",
+            "3 who read, 0 who do not: resident at most, beyond before",
+            "3 who read, 2 who do not: an event's delay",
+            "3 who read, 2 who do not: resident at most, beyond before",
+        ]
+    );
     assert_eq!(long.len() % 2, 0, "the same of a shorter thread and a longer one: {long:?}");
     assert!(!long.is_empty());
     for figure in &figures {

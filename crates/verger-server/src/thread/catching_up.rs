@@ -30,12 +30,13 @@ const MISSED_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Positions {
     pub(super) log_epoch: String,
-    pub(super) generation: u64,
+    /// The owner's number.
+    pub(super) r#gen: u64,
 }
 
 impl Positions {
     pub(super) fn of(&self, place: Place) -> StreamPosition {
-        let r#gen = self.generation;
+        let r#gen = self.r#gen;
         match place {
             Place::Durable(seq) => {
                 StreamPosition::Durable { log_epoch: self.log_epoch.clone(), seq: seq.0.into(), r#gen }
@@ -57,15 +58,15 @@ impl Owner {
         let shared = &self.caller.shared;
         // What is kept nowhere has no past: a cursor of it means nothing anywhere else.
         let log_epoch = if self.meta.ephemeral { &shared.run } else { shared.store.log_epoch() };
-        Positions { log_epoch: log_epoch.to_owned(), generation: self.caller.generation.0 }
+        Positions { log_epoch: log_epoch.to_owned(), r#gen: self.number }
     }
 
     /// Where the thread's stream stands, for an answer.
     pub(super) fn replay(&self, since: Option<Seq>) -> Replay {
-        let Positions { log_epoch, generation } = self.positions();
+        let Positions { log_epoch, r#gen } = self.positions();
         let head = u64::from(self.log.head().0);
         let from = since.map_or(head, |since| u64::from(since.0)) + 1;
-        Replay { recovered: since.is_some(), from, to: head, head_seq: head, log_epoch, r#gen: generation }
+        Replay { recovered: since.is_some(), from, to: head, head_seq: head, log_epoch, r#gen }
     }
 
     /// What a client that comes back has missed; nothing if it is better told everything. The error is for people.

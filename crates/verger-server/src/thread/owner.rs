@@ -54,6 +54,8 @@ pub(super) enum Asker {
 pub(super) struct Owner {
     pub(super) caller: Caller,
     pub(super) machine: Thread,
+    /// What clients know this owner by: a later one of the thread has a larger number, also in another run.
+    pub(super) number: u64,
     pub(super) meta: Meta,
     pub(super) log: Log,
     pub(super) subscribers: Subscribers,
@@ -118,9 +120,12 @@ impl Owner {
         caller.servers_off = meta.settings.servers_off.clone().into();
         caller.client_tools = meta.settings.client_tools.iter().map(ClientTool::spec).collect();
         let stream = Stream::new(thread, log.head());
+        // Generations begin anew with each run; two owners of one thread are never as close as a microsecond.
+        let number = caller.shared.clock.unix_us();
         let mut owner = Self {
             caller,
             machine: Thread::new(thread),
+            number,
             meta,
             log,
             subscribers: Subscribers::default(),

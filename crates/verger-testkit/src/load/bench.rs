@@ -59,6 +59,10 @@ pub struct Sizes {
     pub loaded: usize,
     /// Turns of a long thread, of two items each.
     pub long: usize,
+    /// Followers of one thread: who read, and who do not.
+    pub followers: (usize, usize),
+    /// Deltas that they follow.
+    pub deltas: usize,
     /// What passes before memory is looked at: a server's start goes on for a while after its first answer.
     pub settling: Duration,
 }
@@ -94,6 +98,8 @@ impl Sizes {
         tool_calls: 500,
         loaded: 50,
         long: 5_000,
+        followers: (100, 20),
+        deltas: 2_000,
         settling: Duration::from_secs(2),
     };
 
@@ -105,6 +111,8 @@ impl Sizes {
         tool_calls: 2,
         loaded: 2,
         long: 12,
+        followers: (3, 2),
+        deltas: 20,
         settling: Duration::ZERO,
     };
 }

@@ -36,6 +36,7 @@ mod probes;
 mod protocol;
 mod relay;
 mod repeated;
+mod replay;
 mod restart;
 mod reverts;
 mod slow;

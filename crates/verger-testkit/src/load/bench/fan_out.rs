@@ -17,12 +17,7 @@ use crate::link::{Link, Receiver};
 use crate::load::client::Client;
 use crate::load::latency::Latency;
 
-/// Followers who read, and who do not.
-const FAST: usize = 100;
-const STALLED: usize = 20;
-
-/// Deltas of the turn that all of them follow, of so many bytes, so many milliseconds apart.
-const DELTAS: usize = 2000;
+/// Bytes of a delta of the turn that all of them follow, and milliseconds from one to the next.
 const SIZE: usize = 200;
 const APART: usize = 5;
 
@@ -34,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(subject: &Subject, bench: &Bench) -> Result<Vec<Sample>, BenchError> {
     let mut samples = Vec::new();
-    for stalled in [0, STALLED] {
+    for stalled in [0, bench.sizes.followers.1] {
         samples.extend(follow(subject, bench, stalled).await?);
     }
     Ok(samples)
@@ -45,18 +40,19 @@ async fn follow(subject: &Subject, bench: &Bench, stalled: usize) -> Result<Vec<
     let speaker = stage.client().await?;
     let thread = speaker.start_thread(&stage.home.work()).await?;
     turn(&speaker, &thread).await?;
+    let (fast, deltas) = (bench.sizes.followers.0, bench.sizes.deltas);
     let (mut followers, mut silent) = (Vec::new(), Vec::new());
-    for n in 0..FAST + stalled {
+    for n in 0..fast + stalled {
         let link = follower(&stage.url(), &thread).await?;
-        if n < FAST { followers.push(link) } else { silent.push(link) }
+        if n < fast { followers.push(link) } else { silent.push(link) }
     }
     let before = stage.rss(bench).await?;
     let mut reading = JoinSet::new();
     for link in followers {
         // The way to the server stays open with it.
-        reading.spawn(async move { (listen(link.receiver).await, link.sender) });
+        reading.spawn(async move { (listen(link.receiver, deltas).await, link.sender) });
     }
-    let (status, most) = speak(&stage, &speaker, &thread, before).await?;
+    let (status, most) = speak(&stage, &speaker, (&thread, deltas), before).await?;
     if status != "completed" {
         return Err(NoResult::Unexpected { what: "the turn", got: status }.into());
     }
@@ -72,7 +68,7 @@ async fn follow(subject: &Subject, bench: &Bench, stalled: usize) -> Result<Vec<
     drop(silent);
     leave([speaker]).await?;
     stage.stop();
-    let beside = format!("{FAST} who read, {stalled} who do not");
+    let beside = format!("{fast} who read, {stalled} who do not");
     #[expect(clippy::cast_precision_loss, reason = "bytes of memory, for people to compare")]
     let grown = most.saturating_sub(before) as f64;
     Ok(vec![
@@ -85,10 +81,10 @@ async fn follow(subject: &Subject, bench: &Bench, stalled: usize) -> Result<Vec<
 async fn speak(
     stage: &Stage<'_>,
     speaker: &Client,
-    thread: &str,
+    (thread, deltas): (&str, usize),
     before: u64,
 ) -> Result<(String, u64), BenchError> {
-    let text = format!("STREAM n={DELTAS} size={SIZE} delay_ms={APART}");
+    let text = format!("STREAM n={deltas} size={SIZE} delay_ms={APART}");
     let speaking = speaker.turn(thread, &text);
     tokio::pin!(speaking);
     let (mut looks, mut most) = (interval(LOOK), before);
@@ -127,8 +123,8 @@ async fn next(receiver: &mut Receiver) -> Result<Value, NoResult> {
 }
 
 /// How late each delta was, by the clock that both ends share, whose unit is a millisecond.
-async fn listen(mut receiver: Receiver) -> Result<Vec<Duration>, BenchError> {
-    let mut delays = Vec::with_capacity(DELTAS);
+async fn listen(mut receiver: Receiver, deltas: usize) -> Result<Vec<Duration>, BenchError> {
+    let mut delays = Vec::with_capacity(deltas);
     let mut bytes = 0;
     loop {
         let message = next(&mut receiver).await?;
@@ -138,9 +134,9 @@ async fn listen(mut receiver: Receiver) -> Result<Vec<Duration>, BenchError> {
                 delays.push(Duration::from_millis(unix_ms().saturating_sub(at)));
                 bytes += message["params"]["delta"].as_str().map_or(0, str::len);
             }
-            Some("turn/completed") if bytes == DELTAS * SIZE => return Ok(delays),
+            Some("turn/completed") if bytes == deltas * SIZE => return Ok(delays),
             Some("turn/completed") => {
-                return Err(BenchError::Unexpected(format!("{bytes} bytes of {} came", DELTAS * SIZE)));
+                return Err(BenchError::Unexpected(format!("{bytes} bytes of {} came", deltas * SIZE)));
             }
             _ => {}
         }
