@@ -67,6 +67,11 @@ impl Stream {
     pub fn appended(&mut self, first: Seq, records: &[Record]) {
         for (seq, record) in (first.0..).map(Seq).zip(records) {
             self.untold.extend(Tells::of(record).map(|tells| (seq, tells)));
+            match record {
+                Record::CallAsked { index, .. } => self.known.asked(*index, true),
+                Record::CallApproved { index, .. } => self.known.asked(*index, false),
+                _ => {}
+            }
             self.last = seq;
         }
         self.moved(self.seq);
