@@ -38,14 +38,13 @@ impl Executor {
                 None if self.behind.len() < MANY => (self.first.one_that_lags(), false),
                 None => continue,
             };
-            let (follower, read) = if leaves || client.sort == Sort::ComesBack {
+            let follower = if leaves || client.sort == Sort::ComesBack {
                 client.sort = Sort::ComesBack;
-                (Follower::since(self.id(), client.cursor), self.start_of_turn(client.cursor))
+                Follower::since(self.id(), client.cursor)
             } else {
-                let follower = self.stream.follower();
-                let read = follower.seq();
-                (follower, read)
+                self.stream.follower()
             };
+            let read = self.start_of_turn(follower.seq());
             self.behind.push(Behind { client, follower: Some(follower), read, misses_some });
         }
         self.falling.iter_mut().for_each(|(after, _)| *after -= 1);
@@ -86,8 +85,8 @@ impl Executor {
         let (active, len) = (self.machine.active_turn(), self.behind.len());
         let Some(behind) = self.behind.get_mut(usize::from(which) % len.max(1)) else { return };
         if let Some(follower) = &mut behind.follower {
-            follower.pass(self.stream.follower().seq());
-            let told = follower.catch_up(active);
+            let told = follower.catch_up(active, &self.stream);
+            assert_eq!(*follower, self.stream.follower());
             told.into_iter().for_each(|told| behind.client.hear(told));
             behind.follower = None;
         }
@@ -127,6 +126,11 @@ impl Executor {
         self.behind.retain(lags);
         for behind in &mut self.behind {
             behind.misses_some |= behind.follower.is_some();
+            if self.in_memory {
+                let told = behind.follower.as_mut().map(|follower| follower.forget(upto)).unwrap_or_default();
+                told.into_iter().for_each(|told| behind.client.hear(told));
+                (behind.client.cursor, behind.read) = (behind.client.cursor.min(upto), behind.read.min(upto));
+            }
             behind.client.forget(from);
         }
     }

@@ -222,8 +222,10 @@ proptest! {
     #[test]
     fn a_newcomer_learns_what_the_first_client_was_told(
         steps in prop::collection::vec(step(), 1..120),
+        in_memory in any::<bool>(),
     ) {
         let mut thread = Executor::new();
+        thread.in_memory = in_memory;
         for step in steps {
             take(&mut thread, step);
         }
