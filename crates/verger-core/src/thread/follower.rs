@@ -1,239 +1,202 @@
-//! One who is to be told what it has missed of a thread: a cursor that the log's records and the turn under way move on.
+//! One who follows a thread and is behind: a cursor in its stream. It is caught up from the log, and then from what the active
+//! turn has in flight.
 
-use verger_wire::types::{ThreadItem, Turn, TurnItemsView, TurnStatus};
-use verger_wire::{
-    DeltaNotification, ErrorNotification, ItemCompletedNotification, ItemStartedNotification, Notification,
-    ReasoningSummaryPartAddedNotification, ReasoningSummaryTextDeltaNotification,
-    ReasoningTextDeltaNotification, ThreadTokenUsageUpdatedNotification, TurnNotification,
-};
+use verger_wire::types::{ThreadItem, Turn, TurnItemsView};
+use verger_wire::{ErrorNotification, Notification, ThreadTokenUsageUpdatedNotification, TurnNotification};
 
-use super::known::{Known, KnownItem, KnownTurn, Sizes, without_texts};
-use super::record::{complete, cut_off, new_turn};
-use super::stream::{Place, Told};
-use super::{Record, UnderWay};
+use super::heard::{Heard, Lengths, Open, at_first};
+use super::record::new_turn;
+use super::stream::{Place, Stream, Told};
+use super::telling::Telling;
+use super::{Record, Spent, UnderWay};
 use crate::ids::{Seq, ThreadId};
 
-/// A cursor in a thread's stream.
-///
-/// Feed it the records after it in the log's order with [`Self::record`], and at the log's head call [`Self::catch_up`]: what
-/// they return is what a prompt client was told meanwhile.
-#[derive(Clone, Debug)]
+/// A cursor in a thread's stream. Those who lag go on from what they know ([`Stream::follower`]); of those who come back
+/// ([`Self::since`]) only the last durable event is known that they saw.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Follower {
     thread: String,
     seq: Seq,
-    known: Known,
-    /// It has heard all that was in flight at its cursor, and knows nothing of replay: it must hear each start once, and
-    /// texts that continue. Another ignores what it has, and is spared the texts of what is complete.
-    is_exact: bool,
+    /// What it knows of the turn that is under way at its cursor.
+    turn: Option<Heard>,
+    /// It ignores what it has: an item's text needs to be told only once, with its end.
+    comes_back: bool,
 }
 
 impl Follower {
-    /// One who comes back and names the last durable event that it saw. Feed it the records from the start of the turn that
-    /// the cursor is in: those up to the cursor tell nothing.
+    /// One who comes back, and saw the record `seq` as its last. It needs the records that count from the beginning of the turn
+    /// in which that is.
     pub fn since(thread: ThreadId, seq: Seq) -> Self {
-        Self { thread: thread.to_string(), seq, known: Known::default(), is_exact: false }
+        Self { thread: thread.to_string(), seq, turn: None, comes_back: true }
     }
 
-    /// One who has heard everything so far.
-    pub(super) fn exact(thread: String, seq: Seq, known: Known) -> Self {
-        Self { thread, seq, known, is_exact: true }
+    pub(super) fn lagging(thread: String, seq: Seq, turn: Option<Heard>) -> Self {
+        Self { thread, seq, turn, comes_back: false }
     }
 
-    /// The last record that it need not be told of.
+    /// The last record that it needs not be told of.
     pub fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// Nothing up to `seq` is left to be told: what lies between counts no more.
+    /// Nothing up to this record is left to be told: what lies between was forgotten.
     pub fn pass(&mut self, seq: Seq) {
         self.seq = self.seq.max(seq);
     }
 
-    /// Takes the next record that counts; what it tells.
+    /// Takes the next record that counts, in the log's order; what it is told of it. Those up to the cursor tell nothing: they
+    /// say what one who comes back knows of its turn.
     pub fn record(&mut self, seq: Seq, record: &Record) -> Vec<Told> {
-        let mut told = Vec::new();
-        self.take(seq, record, &mut told);
-        if seq <= self.seq {
+        let told = if seq > self.seq {
+            self.seq = seq;
+            self.tell(seq, record)
+        } else if self.comes_back {
+            Vec::new()
+        } else {
+            return Vec::new();
+        };
+        self.note(record);
+        told
+    }
+
+    /// At the log's end, between two events of the machine: tells what the active turn has in flight, or the end of a turn
+    /// that is under way for this one only, since a crash cut it off. From here on it has heard everything.
+    pub fn catch_up(&mut self, active: Option<&UnderWay>, stream: &Stream) -> Vec<Told> {
+        let told = match (&self.turn, active, stream.turn()) {
+            (Some(known), Some(active), Some(told))
+                if known.turn.id == active.turn.id && told.turn.id == active.turn.id =>
+            {
+                self.tell_in_flight(known, active, told)
+            }
+            _ => self.tell_cut_off(),
+        };
+        *self = stream.follower();
+        told
+    }
+
+    /// A log in memory has forgotten everything behind this record, and gives the numbers to others; what it is told of that.
+    pub fn forget(&mut self, upto: Seq) -> Vec<Told> {
+        if self.seq <= upto {
             return Vec::new();
         }
-        self.seq = seq;
+        let told = self.tell_cut_off();
+        (self.seq, self.turn) = (upto, None);
         told
     }
 
-    fn take(&mut self, seq: Seq, record: &Record, told: &mut Vec<Told>) {
-        let durable = Some(Place::Durable(seq));
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::TurnStarted { turn, at } => self.turn = Some(Heard::new(bare(turn, *at), *at)),
+            Record::Reverted { .. } => self.turn = None,
+            Record::TurnCompleted { turn, .. } => {
+                self.turn.take_if(|heard| heard.turn.id == *turn);
+            }
+            record => {
+                let of_turn = |heard: &&mut Heard| record.turn() == Some(heard.turn.id.as_str());
+                if let Some(heard) = self.turn.as_mut().filter(of_turn) {
+                    heard.note(record);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, seq: Seq, record: &Record) -> Vec<Told> {
+        let place = Some(Place::Durable(seq));
+        let thread_id = self.thread.clone();
         match record {
             Record::TurnStarted { turn, at } => {
-                self.tear(told);
-                let turn = Turn { items_view: TurnItemsView::NotLoaded, ..new_turn(turn.clone(), *at) };
-                self.known.turn = Some(KnownTurn::new(turn.clone()));
-                let started = TurnNotification { thread_id: self.thread.clone(), turn };
-                told.push(Told { notification: Notification::TurnStarted(started), place: durable });
+                let mut told = self.tell_cut_off();
+                let notification =
+                    Notification::TurnStarted(TurnNotification { thread_id, turn: bare(turn, *at) });
+                told.push(Told { notification, place });
+                told
             }
-            Record::ItemStarted { turn, index, item, at } => {
-                self.known.started(item, Some(*index));
-                told.push(Told { notification: self.started(turn, item.clone(), *at), place: durable });
+            // One that has not ended for this one will never do so otherwise.
+            Record::Reverted { .. } => self.tell_cut_off(),
+            Record::TokensSpent(Spent { turn, usage }) => {
+                let updated = ThreadTokenUsageUpdatedNotification {
+                    thread_id,
+                    turn_id: turn.clone(),
+                    token_usage: usage.clone(),
+                };
+                vec![Told { notification: Notification::ThreadTokenUsageUpdated(updated), place }]
             }
-            Record::CallAsked { index, .. } => self.known.asked(*index, true),
-            Record::CallApproved { index, .. } => self.known.asked(*index, false),
-            Record::ItemCompleted { turn, index, item, at } => {
-                let known = self.known.completed(item, *index);
-                if known.is_none() {
-                    told.push(self.begun(turn, item, *at));
-                }
-                if self.is_exact {
-                    self.rest(turn, item, &known.map(|known| known.sizes).unwrap_or_default(), told);
-                }
-                told.push(Told { notification: self.completed(turn, item.clone(), *at), place: durable });
+            record => {
+                let of_turn = |heard: &&Heard| record.turn() == Some(heard.turn.id.as_str());
+                self.turn
+                    .as_ref()
+                    .filter(of_turn)
+                    .map_or_else(Vec::new, |heard| self.tell_of_turn(heard, seq, record))
             }
-            Record::TurnCompleted { turn, status, error, at } => {
-                let Some(mut known) = self.known.turn.take() else { return };
-                complete(&mut known.turn, *status, error.clone(), *at);
-                if let Some(error) = error.clone().filter(|_| !known.has_failed) {
-                    let (thread_id, turn_id) = (self.thread.clone(), turn.clone());
-                    let error = ErrorNotification { error, will_retry: false, thread_id, turn_id };
-                    told.push(Told { notification: Notification::Error(error), place: None });
-                }
-                told.push(Told { notification: self.ended(known.summary()), place: durable });
-            }
-            Record::TokensSpent(spent) => {
-                let (thread_id, turn_id) = (self.thread.clone(), spent.turn.clone());
-                let token_usage = spent.usage.clone();
-                let updated = ThreadTokenUsageUpdatedNotification { thread_id, turn_id, token_usage };
-                let notification = Notification::ThreadTokenUsageUpdated(updated);
-                told.push(Told { notification, place: durable });
-            }
-            // A revert happens between turns; clients are told of it by themselves.
-            Record::Reverted { .. } => self.known.turn = None,
-            Record::Compacted { .. }
-            | Record::Injected { .. }
-            | Record::RequestTaken { .. }
-            | Record::ThoughtSealed { .. } => {}
         }
     }
 
-    /// At the head of the log: what is in flight of the turn under way, or the end of a turn that a crash cut off.
-    pub fn catch_up(&mut self, active: Option<&UnderWay>) -> Vec<Told> {
-        let mut told = Vec::new();
-        let is_active = |turn: &KnownTurn| active.is_some_and(|active| active.turn.id == turn.turn.id);
-        if !self.known.turn.as_ref().is_some_and(is_active) {
-            self.tear(&mut told);
-            self.is_exact = true;
-            return told;
-        }
-        let Some(UnderWay { turn, items }) = active else { return told };
-        for (&index, item) in items {
-            let known = self.known.item(item.id()).map(|known| known.sizes.clone());
-            // When it began is not known any more; neither is it of use to anyone.
-            let at = turn.started_at.unwrap_or_default() * 1000;
-            if known.is_none() {
-                told.push(self.begun(&turn.id, item, at));
-            }
-            self.rest(&turn.id, item, &known.unwrap_or_default(), &mut told);
-            self.known.started(item, Some(index));
-        }
-        self.is_exact = true;
-        told
-    }
-
-    /// Ends a turn of which nothing more comes: its open tool calls, and then it itself. That is in no log.
-    fn tear(&mut self, told: &mut Vec<Told>) {
-        let Some(KnownTurn { mut turn, items, .. }) = self.known.turn.take() else { return };
-        for KnownItem { mut item, is_asked, .. } in items {
-            if !matches!(item, ThreadItem::McpToolCall(_) | ThreadItem::DynamicToolCall(_)) {
-                continue;
-            }
-            cut_off(&mut item, is_asked);
-            let at = turn.started_at.unwrap_or_default() * 1000;
-            told.push(Told { notification: self.completed(&turn.id, item, at), place: None });
-        }
-        turn.status = TurnStatus::Interrupted;
-        told.push(Told { notification: self.ended(turn), place: None });
-    }
-
-    /// An item's start, as it is told while nothing of it is durable.
-    fn begun(&self, turn: &str, item: &ThreadItem, at: i64) -> Told {
-        let place = Some(Place::InFlight { item: item.id().to_owned(), off: 0 });
-        Told { notification: self.started(turn, without_texts(item), at), place }
-    }
-
-    /// What of an item's texts lies beyond what is known, each in one piece.
-    fn rest(&self, turn: &str, item: &ThreadItem, known: &Sizes, told: &mut Vec<Told>) {
-        let (thread_id, turn_id) = (self.thread.clone(), turn.to_owned());
-        let item_id = item.id().to_owned();
-        // A text that is another now than the one that grew goes on nowhere.
-        let beyond =
-            |text: &str, off: usize| text.get(off..).filter(|rest| !rest.is_empty()).map(str::to_owned);
-        let mut tell = |notification, off| {
-            told.push(Told { notification, place: Some(Place::InFlight { item: item_id.clone(), off }) });
-        };
-        match item {
-            ThreadItem::AgentMessage(message) => {
-                let Some(delta) = beyond(&message.text, known.text) else { return };
-                let delta = DeltaNotification { thread_id, turn_id, item_id: item_id.clone(), delta };
-                tell(Notification::AgentMessageDelta(delta), known.text);
-            }
-            ThreadItem::Reasoning(thought) => {
-                for (place, part) in thought.summary.iter().enumerate() {
-                    let (off, summary_index) = (known.summary(place), index(place));
-                    let (thread_id, turn_id, item_id) = (thread_id.clone(), turn_id.clone(), item_id.clone());
-                    if off.is_none() {
-                        let (thread_id, turn_id, item_id) =
-                            (thread_id.clone(), turn_id.clone(), item_id.clone());
-                        let added = ReasoningSummaryPartAddedNotification {
-                            thread_id,
-                            turn_id,
-                            item_id,
-                            summary_index,
-                        };
-                        tell(Notification::ReasoningSummaryPartAdded(added), 0);
-                    }
-                    let off = off.unwrap_or(0);
-                    let Some(delta) = beyond(part, off) else { continue };
-                    let delta = ReasoningSummaryTextDeltaNotification {
-                        thread_id,
-                        turn_id,
-                        item_id,
-                        delta,
-                        summary_index,
-                    };
-                    tell(Notification::ReasoningSummaryTextDelta(delta), off);
+    fn tell_of_turn(&self, heard: &Heard, seq: Seq, record: &Record) -> Vec<Told> {
+        let mut telling = Telling::new(&self.thread, &heard.turn.id);
+        let place = Some(Place::Durable(seq));
+        match record {
+            Record::ItemStarted { item, at, .. } => telling.started(item.clone(), *at, place),
+            Record::ItemCompleted { index, item, at, .. } => {
+                match heard.open.get(index) {
+                    Some(Open::Tool(_)) => {}
+                    Some(Open::Grows { told, .. }) => telling.rest(item, told),
+                    None => self.tell_begun(&mut telling, item, *at),
                 }
-                for (place, part) in thought.content.iter().enumerate() {
-                    let off = known.content(place);
-                    let Some(delta) = beyond(part, off) else { continue };
-                    let (thread_id, turn_id, item_id) = (thread_id.clone(), turn_id.clone(), item_id.clone());
-                    let content_index = index(place);
-                    let delta =
-                        ReasoningTextDeltaNotification { thread_id, turn_id, item_id, delta, content_index };
-                    tell(Notification::ReasoningTextDelta(delta), off);
+                telling.completed(item.clone(), *at, place);
+            }
+            Record::TurnCompleted { status, error, at, .. } => {
+                let (thread_id, turn_id) = (self.thread.clone(), heard.turn.id.clone());
+                if let Some(error) = error.clone().filter(|_| heard.error.is_none()) {
+                    let error =
+                        ErrorNotification { error, will_retry: false, thread_id: thread_id.clone(), turn_id };
+                    telling.tell(Notification::Error(error), None);
                 }
+                let turn = heard.ended(*status, error.clone(), *at);
+                telling.tell(Notification::TurnCompleted(TurnNotification { thread_id, turn }), place);
             }
             _ => {}
         }
+        telling.told
     }
 
-    fn started(&self, turn: &str, item: ThreadItem, at: i64) -> Notification {
-        let (thread_id, turn_id) = (self.thread.clone(), turn.to_owned());
-        Notification::ItemStarted(ItemStartedNotification { item, thread_id, turn_id, started_at_ms: at })
+    /// The beginning of an item that nothing keeps until it is complete, and, to one who would miss it, its text so far.
+    fn tell_begun(&self, telling: &mut Telling<'_>, item: &ThreadItem, at: i64) {
+        let place = Place::InFlight { item: item.id().to_owned(), off: 0 };
+        telling.started(at_first(item), at, Some(place));
+        if !self.comes_back {
+            telling.rest(item, &Lengths::default());
+        }
     }
 
-    fn completed(&self, turn: &str, item: ThreadItem, at: i64) -> Notification {
-        let (thread_id, turn_id) = (self.thread.clone(), turn.to_owned());
-        Notification::ItemCompleted(ItemCompletedNotification {
-            item,
-            thread_id,
-            turn_id,
-            content_token_count: None,
-            completed_at_ms: at,
-        })
+    fn tell_in_flight(&self, known: &Heard, active: &UnderWay, told: &Heard) -> Vec<Told> {
+        let mut telling = Telling::new(&self.thread, &active.turn.id);
+        for (index, open) in &told.open {
+            let (Open::Grows { id, at, .. }, Some(item)) = (open, active.items.get(index)) else { continue };
+            if let Some(Open::Grows { told, .. }) = known.open.get(index) {
+                telling.rest(item, told);
+                continue;
+            }
+            let place = Place::InFlight { item: id.clone(), off: 0 };
+            telling.started(at_first(item), *at, Some(place));
+            telling.rest(item, &Lengths::default());
+        }
+        telling.told
     }
 
-    fn ended(&self, turn: Turn) -> Notification {
-        Notification::TurnCompleted(TurnNotification { thread_id: self.thread.clone(), turn })
+    fn tell_cut_off(&self) -> Vec<Told> {
+        let Some(heard) = &self.turn else { return Vec::new() };
+        let (calls, turn) = heard.cut_off();
+        let mut telling = Telling::new(&self.thread, &heard.turn.id);
+        for call in calls {
+            telling.completed(call, heard.at, None);
+        }
+        let thread_id = self.thread.clone();
+        telling.tell(Notification::TurnCompleted(TurnNotification { thread_id, turn }), None);
+        telling.told
     }
 }
 
-fn index(place: usize) -> i64 {
-    i64::try_from(place).unwrap_or(i64::MAX)
+/// A turn as it is told when it begins.
+fn bare(id: &str, at: i64) -> Turn {
+    Turn { items_view: TurnItemsView::NotLoaded, ..new_turn(id.to_owned(), at) }
 }

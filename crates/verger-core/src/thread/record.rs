@@ -232,6 +232,14 @@ pub(super) fn complete(turn: &mut Turn, status: TurnStatus, error: Option<TurnEr
     turn.duration_ms = turn.started_at.map(|started| (at - started * 1000).max(0));
 }
 
+/// A turn without its items as `turn/completed` shows it: with what came out of it. All else has been told item by item.
+pub(super) fn outcome(turn: Turn, last_message: Option<&ThreadItem>) -> Turn {
+    match last_message.filter(|_| turn.status == TurnStatus::Completed) {
+        Some(last) => Turn { items: vec![last.clone()], items_view: TurnItemsView::Summary, ..turn },
+        None => turn,
+    }
+}
+
 /// Marks a tool call that never had an answer; `is_asked` says that it was not sent either.
 pub(super) fn cut_off(item: &mut ThreadItem, is_asked: bool) {
     match item {

@@ -1,25 +1,26 @@
-//! A thread's stream: what its followers are told, each notification with its place.
+//! A thread's stream: where in it each notification stands that its followers are told. What a record keeps has the record's
+//! number, what is in flight has its item and how far that had come.
 
 use std::collections::VecDeque;
 
-use verger_wire::Notification;
 use verger_wire::types::ThreadItem;
+use verger_wire::{ErrorNotification, ItemStartedNotification, Notification};
 
-use super::Record;
 use super::follower::Follower;
-use super::known::{Known, KnownTurn};
+use super::heard::{Heard, Lengths, Open};
+use super::{Record, Spent};
 use crate::ids::{Seq, ThreadId};
 
 /// Where a notification stands in its thread's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The last that tells this record.
+    /// It tells what this record keeps. No other notification does.
     Durable(Seq),
-    /// A piece of an item that no record tells yet.
+    /// It tells what nothing keeps until its item is complete.
     InFlight {
         /// The item's id.
         item: String,
-        /// Bytes of its text, or of the part of a thought, before this piece.
+        /// How many bytes of the text that it continues were told before; of a thought, of that part.
         off: usize,
     },
 }
@@ -27,160 +28,197 @@ pub enum Place {
 /// A notification with its place. One without belongs to no stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
-    /// The notification.
+    /// What is told.
     pub notification: Notification,
-    /// Its place.
+    /// Where it stands.
     pub place: Option<Place>,
 }
 
-/// What those have been told who follow the thread and keep up.
+/// What those who follow a thread have been told. [`Self::appended`] and [`Self::tell`] are called in the order of the
+/// machine's effects, whether or not anybody listens.
 #[derive(Debug)]
 pub struct Stream {
     thread: String,
-    /// The last record that they need not be told any more.
-    seq: Seq,
-    /// The last that is durable.
-    last: Seq,
-    /// Records that are durable and that they have yet to be told.
-    untold: VecDeque<(Seq, Tells)>,
-    known: Known,
+    head: Seq,
+    /// The active turn, as far as it was told.
+    turn: Option<Heard>,
+    /// Records that will be told next, oldest first.
+    due: VecDeque<Due>,
 }
 
-/// What tells a record.
-#[derive(Debug, PartialEq, Eq)]
-enum Tells {
-    TurnStarted,
-    ItemStarted { id: String, index: usize },
-    ItemCompleted { id: String, index: usize },
-    TurnCompleted,
-    TokensSpent,
+/// A record that has yet to be told.
+#[derive(Debug)]
+struct Due {
+    seq: Seq,
+    event: Event,
+}
+
+#[derive(Debug)]
+enum Event {
+    TurnStarted(String),
+    ItemStarted(usize, String),
+    ItemCompleted(usize, String),
+    TurnCompleted(String),
+    Spent,
 }
 
 impl Stream {
-    /// That of a thread whose log ends at `head`, and whose turns have all ended.
+    /// That of a thread whose log goes up to `head`: nobody is told what is in there.
     pub fn new(thread: ThreadId, head: Seq) -> Self {
-        let (thread, untold) = (thread.to_string(), VecDeque::new());
-        Self { thread, seq: head, last: head, untold, known: Known::default() }
+        Self { thread: thread.to_string(), head, turn: None, due: VecDeque::new() }
     }
 
-    /// Records are durable, the first of them under this number. What tells them comes next.
+    /// These records are durable now, the first of them under this number. What is to be told of them is told next.
     pub fn appended(&mut self, first: Seq, records: &[Record]) {
         for (seq, record) in (first.0..).map(Seq).zip(records) {
-            self.untold.extend(Tells::of(record).map(|tells| (seq, tells)));
-            self.last = seq;
+            self.head = seq;
+            self.due.extend(Event::of(record).map(|event| Due { seq, event }));
+            if let (Record::CallAsked { .. } | Record::CallApproved { .. }, Some(heard)) =
+                (record, &mut self.turn)
+            {
+                heard.note(record);
+            }
         }
-        self.moved(self.seq);
     }
 
-    /// Notes what is being told; its place.
+    /// The log ends here again: one in memory does not keep what a revert forgets, and gives its numbers to what comes. Every
+    /// follower needs to be told by [`Follower::forget`].
+    pub fn forget(&mut self, head: Seq) {
+        self.head = head;
+        self.turn = None;
+        self.due.clear();
+    }
+
+    /// Everyone is told this now. Its place; nothing where it belongs to no stream.
     pub fn tell(&mut self, notification: &Notification) -> Option<Place> {
         match notification {
-            Notification::TurnStarted(started) => {
-                self.known.turn = Some(KnownTurn::new(started.turn.clone()));
-                self.durable(|tells| *tells == Tells::TurnStarted).map(|(place, _)| place)
+            Notification::TurnStarted(n) => {
+                let due = self.due(|event| matches!(event, Event::TurnStarted(id) if *id == n.turn.id))?;
+                let at = n.turn.started_at.unwrap_or_default().saturating_mul(1000);
+                self.turn = Some(Heard::new(n.turn.clone(), at));
+                Some(Place::Durable(due.seq))
             }
-            Notification::TurnCompleted(_) => {
-                self.known.turn = None;
-                self.durable(|tells| *tells == Tells::TurnCompleted).map(|(place, _)| place)
+            Notification::ItemStarted(n) => self.tell_started(n),
+            Notification::AgentMessageDelta(n) => {
+                let told = &mut self.grows(&n.turn_id, &n.item_id)?.message;
+                Some(grow(told, &n.item_id, &n.delta))
             }
-            Notification::ItemStarted(started) => {
-                let is_it =
-                    |tells: &Tells| matches!(tells, Tells::ItemStarted { id, .. } if id == started.item.id());
-                let durable = self.durable(is_it);
-                let index = durable.as_ref().and_then(|(_, tells)| tells.index());
-                self.known.started(&started.item, index);
-                let in_flight = || Place::InFlight { item: started.item.id().to_owned(), off: 0 };
-                Some(durable.map_or_else(in_flight, |(place, _)| place))
+            Notification::ReasoningSummaryPartAdded(n) => {
+                let parts = &mut self.grows(&n.turn_id, &n.item_id)?.summary;
+                let told = part(parts, n.summary_index)?;
+                Some(grow(told, &n.item_id, ""))
             }
-            Notification::ItemCompleted(completed) => {
-                let is_it = |tells: &Tells| matches!(tells, Tells::ItemCompleted { id, .. } if id == completed.item.id());
-                let durable = self.durable(is_it);
-                let index = durable.as_ref().and_then(|(_, tells)| tells.index());
-                self.known.completed(&completed.item, index.unwrap_or_default());
-                durable.map(|(place, _)| place)
+            Notification::ReasoningSummaryTextDelta(n) => {
+                let parts = &mut self.grows(&n.turn_id, &n.item_id)?.summary;
+                let told = part(parts, n.summary_index)?;
+                Some(grow(told, &n.item_id, &n.delta))
+            }
+            Notification::ReasoningTextDelta(n) => {
+                let parts = &mut self.grows(&n.turn_id, &n.item_id)?.content;
+                let told = part(parts, n.content_index)?;
+                Some(grow(told, &n.item_id, &n.delta))
+            }
+            Notification::ItemCompleted(n) => {
+                let fits = |event: &Event| matches!(event, Event::ItemCompleted(_, id) if id == n.item.id());
+                let due = self.due(fits)?;
+                if let (Event::ItemCompleted(index, _), Some(heard)) = (due.event, self.heard(&n.turn_id)) {
+                    heard.complete(index, &n.item, n.completed_at_ms);
+                }
+                Some(Place::Durable(due.seq))
+            }
+            Notification::TurnCompleted(n) => {
+                // What could not be kept has ended all the same.
+                self.turn.take_if(|heard| heard.turn.id == n.turn.id);
+                let due = self.due(|event| matches!(event, Event::TurnCompleted(id) if *id == n.turn.id))?;
+                Some(Place::Durable(due.seq))
             }
             Notification::ThreadTokenUsageUpdated(_) => {
-                self.durable(|tells| *tells == Tells::TokensSpent).map(|(place, _)| place)
+                let due = self.due(|event| matches!(event, Event::Spent))?;
+                Some(Place::Durable(due.seq))
             }
-            Notification::AgentMessageDelta(delta) => {
-                let sizes = self.known.sizes_mut(&delta.item_id)?;
-                Some(grow(&mut sizes.text, &delta.item_id, &delta.delta))
-            }
-            Notification::ReasoningSummaryPartAdded(added) => {
-                let part = usize::try_from(added.summary_index).ok()?;
-                let sizes = self.known.sizes_mut(&added.item_id)?;
-                Some(grow(sizes.summary_mut(part), &added.item_id, ""))
-            }
-            Notification::ReasoningSummaryTextDelta(delta) => {
-                let part = usize::try_from(delta.summary_index).ok()?;
-                let sizes = self.known.sizes_mut(&delta.item_id)?;
-                Some(grow(sizes.summary_mut(part), &delta.item_id, &delta.delta))
-            }
-            Notification::ReasoningTextDelta(delta) => {
-                let part = usize::try_from(delta.content_index).ok()?;
-                let sizes = self.known.sizes_mut(&delta.item_id)?;
-                Some(grow(sizes.content_mut(part), &delta.item_id, &delta.delta))
-            }
-            Notification::Error(error) => {
-                if let Some(turn) = self.known.turn.as_mut().filter(|_| !error.will_retry) {
-                    turn.has_failed = true;
-                }
+            Notification::Error(ErrorNotification { will_retry: false, turn_id, error, .. }) => {
+                self.heard(turn_id)?.error = Some(error.clone());
                 None
             }
             _ => None,
         }
     }
 
-    /// One who has heard everything up to now.
+    fn tell_started(&mut self, n: &ItemStartedNotification) -> Option<Place> {
+        let (id, at) = (n.item.id(), n.started_at_ms);
+        if let ThreadItem::McpToolCall(_) | ThreadItem::DynamicToolCall(_) = n.item {
+            let due = self.due(|event| matches!(event, Event::ItemStarted(_, of) if of == id))?;
+            if let (Event::ItemStarted(index, _), Some(heard)) = (due.event, self.heard(&n.turn_id)) {
+                heard.begin(index, Open::Tool(n.item.clone().into()), at);
+            }
+            return Some(Place::Durable(due.seq));
+        }
+        let heard = self.heard(&n.turn_id)?;
+        let item = Open::Grows { id: id.to_owned(), at, told: Lengths::of(&n.item) };
+        heard.begin(heard.items, item, at);
+        Some(Place::InFlight { item: id.to_owned(), off: 0 })
+    }
+
+    /// One who has heard everything up to now, and lags from here on.
     pub fn follower(&self) -> Follower {
-        Follower::exact(self.thread.clone(), self.seq, self.known.clone())
+        let seq = self.due.front().map_or(self.head, |due| Seq(due.seq.0.saturating_sub(1)));
+        Follower::lagging(self.thread.clone(), seq, self.turn.clone())
     }
 
-    /// The place of what tells the first record that fits, and what told it.
-    fn durable(&mut self, fits: impl Fn(&Tells) -> bool) -> Option<(Place, Tells)> {
-        let at = self.untold.iter().position(|(_, tells)| fits(tells))?;
-        let (seq, tells) = self.untold.remove(at)?;
-        self.moved(seq);
-        Some((Place::Durable(seq), tells))
+    /// The active turn, as far as it was told.
+    pub(super) fn turn(&self) -> Option<&Heard> {
+        self.turn.as_ref()
     }
 
-    /// Everything up to `seq` was told. Of records that nothing tells nobody has to hear.
-    fn moved(&mut self, seq: Seq) {
-        self.seq = if self.untold.is_empty() { self.last } else { seq };
+    /// Takes the record that is told, and those before it: nobody was told of them.
+    fn due(&mut self, is_told: impl Fn(&Event) -> bool) -> Option<Due> {
+        let found = self.due.iter().position(|due| is_told(&due.event))?;
+        self.due.drain(..found);
+        self.due.pop_front()
+    }
+
+    fn heard(&mut self, turn: &str) -> Option<&mut Heard> {
+        self.turn.as_mut().filter(|heard| heard.turn.id == turn)
+    }
+
+    fn grows(&mut self, turn: &str, item: &str) -> Option<&mut Lengths> {
+        self.heard(turn)?.grows(item)
     }
 }
 
-impl Tells {
-    /// Nothing where clients are not told.
+impl Event {
+    /// What clients are told of a record, if that is anything.
     fn of(record: &Record) -> Option<Self> {
-        let id = |item: &ThreadItem| item.id().to_owned();
-        Some(match record {
-            Record::TurnStarted { .. } => Self::TurnStarted,
-            Record::ItemStarted { index, item, .. } => Self::ItemStarted { id: id(item), index: *index },
-            Record::ItemCompleted { index, item, .. } => Self::ItemCompleted { id: id(item), index: *index },
-            Record::TurnCompleted { .. } => Self::TurnCompleted,
-            Record::TokensSpent(_) => Self::TokensSpent,
+        match record {
+            Record::TurnStarted { turn, .. } => Some(Self::TurnStarted(turn.clone())),
+            Record::ItemStarted { index, item, .. } => Some(Self::ItemStarted(*index, item.id().to_owned())),
+            Record::ItemCompleted { index, item, .. } => {
+                Some(Self::ItemCompleted(*index, item.id().to_owned()))
+            }
+            Record::TurnCompleted { turn, .. } => Some(Self::TurnCompleted(turn.clone())),
+            Record::TokensSpent(Spent { .. }) => Some(Self::Spent),
             Record::CallAsked { .. }
             | Record::CallApproved { .. }
             | Record::Reverted { .. }
             | Record::Compacted { .. }
             | Record::Injected { .. }
-            | Record::RequestTaken { .. }
-            | Record::ThoughtSealed { .. } => return None,
-        })
-    }
-
-    fn index(&self) -> Option<usize> {
-        match self {
-            Self::ItemStarted { index, .. } | Self::ItemCompleted { index, .. } => Some(*index),
-            _ => None,
+            | Record::ThoughtSealed { .. }
+            | Record::RequestTaken { .. } => None,
         }
     }
 }
 
-/// The place of a piece, and the text's size with it.
-fn grow(size: &mut usize, item: &str, piece: &str) -> Place {
-    let off = *size;
-    *size += piece.len();
+fn grow(told: &mut usize, item: &str, delta: &str) -> Place {
+    let off = *told;
+    *told += delta.len();
     Place::InFlight { item: item.to_owned(), off }
+}
+
+/// The part with this number; the next one is new.
+fn part(parts: &mut Vec<usize>, number: i64) -> Option<&mut usize> {
+    let number = usize::try_from(number).ok()?;
+    if number == parts.len() {
+        parts.push(0);
+    }
+    parts.get_mut(number)
 }

@@ -13,7 +13,7 @@ use verger_wire::{
 };
 
 use super::compaction::Summing;
-use super::record::{complete, cut_off, new_turn};
+use super::record::{complete, cut_off, new_turn, outcome};
 use super::{Effect, Record, Says, Thread, ToolOutcome};
 use crate::ids::TurnId;
 
@@ -108,14 +108,9 @@ impl ActiveTurn {
         Turn { items_view: TurnItemsView::NotLoaded, ..self.under_way.turn.clone() }
     }
 
-    /// The turn as `turn/completed` shows it: what came out of it. All else has been told item by item.
+    /// The turn as `turn/completed` shows it.
     pub(super) fn summary(&self) -> Turn {
-        match &self.last_message {
-            Some((_, last)) if self.under_way.turn.status == TurnStatus::Completed => {
-                Turn { items: vec![last.clone()], items_view: TurnItemsView::Summary, ..self.bare() }
-            }
-            _ => self.bare(),
-        }
+        outcome(self.bare(), self.last_message.as_ref().map(|(_, last)| last))
     }
 
     pub(super) fn heard_more(&mut self) {

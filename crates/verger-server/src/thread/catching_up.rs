@@ -91,7 +91,7 @@ impl Owner {
                 outbox.replay(&positions.event(told, at));
             }
         }
-        for told in follower.catch_up(self.machine.active_turn()) {
+        for told in follower.catch_up(self.machine.active_turn(), &self.stream) {
             outbox.replay(&positions.event(told, at));
         }
     }
@@ -146,7 +146,7 @@ impl Owner {
                 return Ok(Some(follower));
             }
         }
-        for told in follower.catch_up(self.machine.active_turn()) {
+        for told in follower.catch_up(self.machine.active_turn(), &self.stream) {
             outbox.event(&positions.event(told, at));
         }
         Ok(None)

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use verger_wire::types::{
-    McpServerElicitationAction, ReasoningItem, ThreadItem, ThreadStatus, ThreadTokenUsage, Turn, TurnStatus,
-    UserInput,
+    McpServerElicitationAction, ThreadItem, ThreadStatus, ThreadTokenUsage, TurnStatus, UserInput,
 };
 use verger_wire::{
     McpServerElicitationRequest, McpServerElicitationRequestResponse, Notification, ServerRequest,
 };
 
+use super::behind::Behind;
+use super::client::Client;
 use crate::ids::{QuestionId, Seq, ThreadId, Ticket, TurnId};
 use crate::thread::{
-    Answer, Ask, Conversation, Effect, Event, Live, NOT_SENT, OUTCOME_UNKNOWN, Outcome, Record, Reply, Says,
-    Thread, request_id, turns,
+    Answer, Ask, Conversation, Effect, Event, Live, NOT_SENT, OUTCOME_UNKNOWN, Outcome, Place, Record, Reply,
+    Says, Stream, Thread, Told, request_id, turns,
 };
 
 /// A log of more records than this is not read whole after every event.
@@ -28,12 +29,17 @@ const FULL_EVERY: u64 = 250;
 pub(super) struct Executor {
     pub(super) machine: Thread,
     pub(super) log: Vec<Record>,
-    /// What a client that follows the thread from its beginning knows of each turn.
-    pub(super) told: BTreeMap<String, Turn>,
-    /// Items that it was told to be complete.
-    completed: BTreeSet<String>,
-    /// What it was last told that the thread has spent.
-    pub(super) told_spent: Option<ThreadTokenUsage>,
+    pub(super) stream: Stream,
+    /// A client that follows the thread from its beginning.
+    pub(super) first: Client,
+    /// Clients that hear of what happens later than it does.
+    pub(super) behind: Vec<Behind>,
+    /// Those that will: after how many notifications, and whether they leave.
+    pub(super) falling: Vec<(u8, bool)>,
+    /// The log is kept in memory only, and does not keep what is forgotten.
+    pub(super) in_memory: bool,
+    /// How many records are of a sort that clients are told of, since the stream began.
+    visible: usize,
     /// One line for each effect, in order.
     pub(super) transcript: Vec<String>,
     /// The model call under way.
@@ -62,7 +68,7 @@ pub(super) struct Executor {
     at: i64,
     last_ticket: u64,
     /// The first turn that is being forgotten.
-    reverting: Option<String>,
+    reverting: Option<(String, Seq)>,
     /// What the numbers of this owner's turns begin after.
     earlier: u64,
     /// Where the newest turn begins in the log, if nothing was forgotten since: all before it was held to what was told.
@@ -75,9 +81,12 @@ impl Executor {
         Self {
             machine: Thread::new(ThreadId(Uuid::from_u128(1))),
             log: Vec::new(),
-            told: BTreeMap::new(),
-            completed: BTreeSet::new(),
-            told_spent: None,
+            stream: Stream::new(ThreadId(Uuid::from_u128(1)), Seq(0)),
+            first: Client::default(),
+            behind: Vec::new(),
+            falling: Vec::new(),
+            in_memory: false,
+            visible: 0,
             transcript: Vec::new(),
             call: None,
             tools: Vec::new(),
@@ -130,8 +139,9 @@ impl Executor {
     pub(super) fn successor(&self) -> Self {
         let mut next = Self::new();
         next.log.clone_from(&self.log);
-        next.told = turns(self.live(), None).into_iter().map(|turn| (turn.id.clone(), turn)).collect();
-        next.told_spent.clone_from(&self.kept_spent());
+        next.stream = Stream::new(self.id(), place(self.log.len()));
+        next.first = Client::shown(turns(self.live(), None), self.kept_spent(), self.first.cursor);
+        next.in_memory = self.in_memory;
         let spent = self.log.iter().rev().find_map(|record| match record {
             Record::TokensSpent(spent) => Some(spent.clone()),
             _ => None,
@@ -173,11 +183,11 @@ impl Executor {
 
     /// A client wants turn number `n` and all after it forgotten.
     pub(super) fn revert(&mut self, n: usize) {
-        let turn = self.told.keys().nth(n).expect("there are so many").clone();
+        let turn = self.first.turns.keys().nth(n).expect("there are so many").clone();
         let begins = |record: &Record| matches!(record, Record::TurnStarted { turn: id, .. } if *id == turn);
         let upto = self.log.iter().position(begins).expect("a turn that was told of is durable");
         let (ticket, upto) = (self.ticket(), place(upto));
-        self.reverting = Some(turn.clone());
+        self.reverting = Some((turn.clone(), upto));
         self.handle(Event::Revert { ticket, turn, upto });
         self.reverting = None;
         self.machine.has_taken(self.taken());
@@ -189,8 +199,17 @@ impl Executor {
         self.handle(Event::Inject { ticket, items: vec![Value::from(text)] });
     }
 
+    pub(super) fn id(&self) -> ThreadId {
+        ThreadId(Uuid::from_u128(1))
+    }
+
     /// Those records that count, as a store would find them.
     pub(super) fn live(&self) -> Vec<Record> {
+        self.counted().into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The same, with their numbers.
+    pub(super) fn counted(&self) -> Vec<(Seq, Record)> {
         let mut live = Live::default();
         for (seq, record) in (1..).map(Seq).zip(&self.log) {
             if let Record::Reverted { upto, .. } = record {
@@ -198,7 +217,8 @@ impl Executor {
             }
         }
         let stretches = live.within(Seq(0), place(self.log.len()));
-        stretches.flat_map(|(from, to)| self.log[from.0 as usize..to.0 as usize].to_vec()).collect()
+        let numbers = stretches.flat_map(|(from, to)| from.0 + 1..=to.0);
+        numbers.map(|seq| (Seq(seq), self.log[seq as usize - 1].clone())).collect()
     }
 
     /// What the model would be told now: from the last summary on, as a store would read it.
@@ -261,6 +281,8 @@ impl Executor {
             Effect::Append(records) => {
                 if self.room == Some(0) {
                     self.failed = true;
+                    self.first.is_lenient = true;
+                    self.behind.iter_mut().for_each(|behind| behind.client.is_lenient = true);
                     self.transcript.push("append failed".into());
                     self.machine.handle(self.at, Event::AppendFailed { message: "disk full".into() });
                     return;
@@ -281,13 +303,24 @@ impl Executor {
                     Record::ThoughtSealed { .. } => "seal",
                 });
                 self.transcript.push(format!("append {}", names.collect::<Vec<_>>().join(" ")));
+                let before = self.log.len();
                 for record in records {
                     match record {
                         Record::TurnStarted { .. } => self.newest = Some(self.log.len()),
                         Record::Reverted { .. } => self.newest = None,
                         _ => {}
                     }
+                    self.visible += usize::from(is_told(&record));
                     self.log.push(record);
+                }
+                match self.log.last() {
+                    Some(Record::Reverted { upto, .. }) if self.in_memory => {
+                        let upto = *upto;
+                        self.log.truncate(upto.0 as usize);
+                        self.stream.forget(upto);
+                        self.first.cursor = self.first.cursor.min(upto);
+                    }
+                    _ => self.stream.appended(place(before + 1), &self.log[before..]),
                 }
             }
             Effect::Notify(notification) => self.told(notification),
@@ -394,86 +427,31 @@ impl Executor {
     }
 
     fn told(&mut self, notification: Notification) {
-        let line = notification.method().to_owned();
-        match notification {
-            Notification::TurnStarted(n) => {
-                assert!(self.told.insert(n.turn.id.clone(), n.turn).is_none(), "a turn starts twice");
-            }
-            Notification::ItemStarted(n) => {
-                let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
-                assert!(!turn.items.iter().any(|i| i.id() == n.item.id()), "an item starts twice");
-                turn.items.push(n.item);
-            }
-            Notification::AgentMessageDelta(n) => {
-                let turn = self.told.get_mut(&n.turn_id).expect("a delta of a turn that never started");
-                let item = turn.items.iter_mut().find(|i| i.id() == n.item_id);
-                let Some(ThreadItem::AgentMessage(message)) = item else { panic!("a delta of no message") };
-                message.text.push_str(&n.delta);
-            }
-            Notification::ReasoningSummaryPartAdded(n) => {
-                let item = self.thought(&n.turn_id, &n.item_id);
-                assert_eq!(usize::try_from(n.summary_index), Ok(item.summary.len()), "a part is left out");
-                item.summary.push(String::new());
-            }
-            Notification::ReasoningSummaryTextDelta(n) => {
-                let item = self.thought(&n.turn_id, &n.item_id);
-                let part = usize::try_from(n.summary_index).ok().and_then(|part| item.summary.get_mut(part));
-                part.expect("a delta of no part").push_str(&n.delta);
-            }
-            Notification::ReasoningTextDelta(n) => {
-                let item = self.thought(&n.turn_id, &n.item_id);
-                let part = usize::try_from(n.content_index).expect("from 0 on");
-                assert!(part <= item.content.len(), "a part is left out");
-                item.content.resize(item.content.len().max(part + 1), String::new());
-                item.content[part].push_str(&n.delta);
-            }
-            Notification::ItemCompleted(n) => {
-                let turn = self.told.get_mut(&n.turn_id).expect("an item of a turn that never started");
-                let item = turn.items.iter_mut().find(|i| i.id() == n.item.id());
-                let item = item.expect("an item completes that never started");
-                if let (ThreadItem::AgentMessage(told), ThreadItem::AgentMessage(whole)) = (&*item, &n.item) {
-                    assert_eq!(told.text, whole.text, "the deltas are not the message");
-                }
-                assert!(self.completed.insert(n.item.id().to_owned()), "an item completes twice");
-                *item = n.item;
-            }
+        self.transcript.push(notification.method().to_owned());
+        match &notification {
             Notification::ServerRequestResolved(n) => {
                 let asked = self.asked.keys().copied().find(|id| request_id(*id) == n.request_id);
                 // An ask whose append failed is forgotten before anyone heard of it.
                 assert!(asked.is_some() || self.failed, "K8: a question is resolved that nobody was asked");
                 asked.and_then(|id| self.asked.remove(&id));
             }
-            Notification::TurnCompleted(n) => {
-                let turn = self.told.get_mut(&n.turn.id).expect("a turn ends that never started");
-                assert_eq!(turn.status, TurnStatus::InProgress, "a turn ends twice");
-                let open = turn.items.iter().find(|item| !self.completed.contains(item.id()));
-                // What a full disk could not keep is told with its turn alone.
-                assert!(open.is_none() || self.failed, "{open:?} never completes");
-                turn.status = n.turn.status;
-                turn.error = n.turn.error;
-                turn.started_at = n.turn.started_at;
-                turn.completed_at = n.turn.completed_at;
-                turn.duration_ms = n.turn.duration_ms;
-            }
             Notification::ThreadReverted(_) => {
-                let from = self.reverting.clone().expect("a revert was asked for");
-                self.told.retain(|id, _| *id < from);
-            }
-            Notification::ThreadTokenUsageUpdated(n) => {
-                assert!(self.told.contains_key(&n.turn_id), "tokens of a turn that never started");
-                self.told_spent = Some(n.token_usage);
+                let (from, upto) = self.reverting.clone().expect("a revert was asked for");
+                self.first.forget(&from);
+                self.forget_behind(upto, &from);
+                return;
             }
             _ => {}
         }
-        self.transcript.push(line);
-    }
-
-    fn thought(&mut self, turn: &str, item: &str) -> &mut ReasoningItem {
-        let turn = self.told.get_mut(turn).expect("a thought of a turn that never started");
-        match turn.items.iter_mut().find(|i| i.id() == item) {
-            Some(ThreadItem::Reasoning(item)) => item,
-            other => panic!("a delta of no thought: {other:?}"),
+        let place = self.stream.tell(&notification);
+        if let Some(Place::Durable(seq)) = place {
+            let record = &self.log[seq.0 as usize - 1];
+            assert!(tells(&notification, record), "{notification:?} does not tell {record:?}");
         }
+        let told = Told { notification, place };
+        self.hear_behind(&told);
+        self.first.hear(told);
+        self.fall();
     }
 
     /// K5, K7: the log and the active turn tell a newcomer exactly what the first client was told.
@@ -487,6 +465,8 @@ impl Executor {
         assert_eq!(self.askers, asked.into_keys().collect(), "K8: whoever asked waits for an answer in vain");
         assert_eq!(self.waits, self.asked.values().any(is_of_turn), "whether the turn waits");
         assert_eq!(self.status, self.machine.status(), "the status that was told");
+        assert_eq!(self.stream.follower().seq(), place(self.log.len()), "a record is not told");
+        assert_eq!(self.first.durable, self.visible, "each record that clients are told of is told once");
         if self.failed {
             return;
         }
@@ -500,8 +480,8 @@ impl Executor {
         }
         let first = snapshot.first().map(|turn| turn.id.clone()).filter(|_| newest.is_some());
         let mut told: Vec<_> = match first {
-            Some(first) => self.told.range(first..).map(|(_, turn)| turn.clone()).collect(),
-            None => self.told.values().cloned().collect(),
+            Some(first) => self.first.turns.range(first..).map(|(_, turn)| turn.clone()).collect(),
+            None => self.first.turns.values().cloned().collect(),
         };
         for turn in snapshot.iter_mut().chain(&mut told) {
             turn.items_view = verger_wire::types::TurnItemsView::Full;
@@ -518,7 +498,12 @@ impl Executor {
             "what is passed by is what is forgotten"
         );
         assert_eq!(Conversation::of(live), self.conversation(), "nothing before a summary needs to be read");
-        assert_eq!(self.kept_spent(), self.told_spent, "the log and the first client count otherwise");
+        // A log in memory does not keep what was spent on what is forgotten.
+        let counts = !self.in_memory || self.first.spent.is_none();
+        assert!(
+            !counts || self.kept_spent() == self.first.spent,
+            "the log and the first client count otherwise"
+        );
     }
 
     /// What a crash at this moment leaves says of each open call whether it may have been sent.
@@ -531,6 +516,31 @@ impl Executor {
             let is_unsent = self.unsent.contains(item);
             assert_eq!(told, Some(if is_unsent { NOT_SENT } else { OUTCOME_UNKNOWN }), "after a crash");
         }
+    }
+}
+
+/// Whether clients are told of such a record.
+fn is_told(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::TurnStarted { .. }
+            | Record::ItemStarted { .. }
+            | Record::ItemCompleted { .. }
+            | Record::TurnCompleted { .. }
+            | Record::TokensSpent(_)
+    )
+}
+
+fn tells(notification: &Notification, record: &Record) -> bool {
+    match (notification, record) {
+        (Notification::TurnStarted(n), Record::TurnStarted { turn, .. }) => n.turn.id == *turn,
+        (Notification::ItemStarted(n), Record::ItemStarted { item, .. }) => n.item == *item,
+        (Notification::ItemCompleted(n), Record::ItemCompleted { item, .. }) => n.item == *item,
+        (Notification::TurnCompleted(n), Record::TurnCompleted { turn, .. }) => n.turn.id == *turn,
+        (Notification::ThreadTokenUsageUpdated(n), Record::TokensSpent(spent)) => {
+            n.token_usage == spent.usage
+        }
+        _ => false,
     }
 }
 

@@ -37,6 +37,10 @@ pub(super) enum Step {
     Full(bool),
     DiskFull,
     DiskFree,
+    Lag(u8),
+    Leave(u8),
+    Feed(u8, u8),
+    CatchUp(u8),
 }
 
 /// What a client answers; not always to what it was asked.
@@ -81,6 +85,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Full),
         1 => Just(Step::DiskFull),
         2 => Just(Step::DiskFree),
+        3 => (0..6_u8).prop_map(Step::Lag),
+        2 => (0..6_u8).prop_map(Step::Leave),
+        4 => (any::<u8>(), 1..6_u8).prop_map(|(which, records)| Step::Feed(which, records)),
+        3 => any::<u8>().prop_map(Step::CatchUp),
     ]
 }
 
@@ -96,7 +104,7 @@ pub(super) fn take(thread: &mut Executor, step: Step) {
         Step::Interrupt => thread.interrupt(),
         Step::OrphanInterrupt => thread.handle(Event::Interrupt { ticket: None, turn: None }),
         Step::Text(n, true) => thread.says(Says::TextStarted { output: output(n) }),
-        Step::Text(n, false) => thread.says(Says::TextDelta { output: output(n), delta: "x".into() }),
+        Step::Text(n, false) => thread.says(Says::TextDelta { output: output(n), delta: "né".into() }),
         Step::TextDone(n) => thread.says(Says::TextDone { output: output(n) }),
         Step::ThoughtDelta(n, part) => {
             thread.says(Says::ThoughtDelta { output: output(n), part, delta: "h".into() });
@@ -172,8 +180,8 @@ pub(super) fn take(thread: &mut Executor, step: Step) {
             thread.handle(Event::ToolDone { item: "no such".into(), outcome: Err("late".into()) });
         }
         Step::Compact => thread.compact(),
-        Step::Revert(_) if thread.failed || thread.told.is_empty() => {}
-        Step::Revert(n) => thread.revert(n.index(thread.told.len())),
+        Step::Revert(_) if thread.failed || thread.first.turns.is_empty() => {}
+        Step::Revert(n) => thread.revert(n.index(thread.first.turns.len())),
         Step::Inject => thread.inject("word"),
         Step::Full(full) => {
             thread.machine.sum_up_past(Some(10));
@@ -181,6 +189,10 @@ pub(super) fn take(thread: &mut Executor, step: Step) {
         }
         Step::DiskFull => thread.room = Some(1),
         Step::DiskFree => thread.room = None,
+        Step::Lag(after) => thread.fall_behind(after, false),
+        Step::Leave(after) => thread.fall_behind(after, true),
+        Step::Feed(which, records) => thread.feed(which, records.into()),
+        Step::CatchUp(which) => thread.catch_up(which),
     }
 }
 
@@ -208,12 +220,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_newcomer_learns_what_the_first_client_was_told(steps in prop::collection::vec(step(), 1..120)) {
+    fn a_newcomer_learns_what_the_first_client_was_told(
+        steps in prop::collection::vec(step(), 1..120),
+        in_memory in any::<bool>(),
+    ) {
         let mut thread = Executor::new();
+        thread.in_memory = in_memory;
         for step in steps {
             take(&mut thread, step);
         }
+        thread.catch_all_up();
         thread.handle(Event::Interrupt { ticket: None, turn: None });
+        thread.catch_all_up();
         prop_assert!(thread.machine.active_turn().is_none());
         prop_assert_eq!(thread.idle_seen, thread.begins, "the thread is never reported idle");
     }

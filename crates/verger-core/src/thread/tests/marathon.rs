@@ -30,20 +30,24 @@ fn run(seed: u8) -> usize {
             continue;
         }
         let next = thread.successor();
-        let before = std::mem::replace(&mut thread, next);
-        turns += before.told.len();
+        let mut before = std::mem::replace(&mut thread, next);
+        turns += before.first.turns.len();
         if is_fork {
             let log = before.log.clone();
             sources.push((before, log));
+        } else {
+            thread.takes_over(&mut before);
         }
     }
     // What a fork does is no business of its source's.
     for (mut source, log) in sources {
         assert_eq!(source.log, log, "a fork has changed its source");
         source.interrupt();
+        source.catch_all_up();
     }
     thread.interrupt();
-    turns + thread.told.len()
+    thread.catch_all_up();
+    turns + thread.first.turns.len()
 }
 
 #[test]

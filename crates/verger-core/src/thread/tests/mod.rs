@@ -1,5 +1,7 @@
 //! Tests of the machine of one thread: stories as transcripts, and random histories against the log.
 
+mod behind;
+mod client;
 mod compaction;
 mod executor;
 mod histories;

@@ -18,7 +18,7 @@ fn spent(tokens: i64) -> Says {
 
 /// What the first client was told: all of it, the last of it, and what the model can hold.
 fn told(thread: &Executor) -> Option<(i64, i64, Option<i64>)> {
-    let usage = thread.told_spent.as_ref()?;
+    let usage = thread.first.spent.as_ref()?;
     Some((usage.total.total_tokens, usage.last.total_tokens, usage.model_context_window))
 }
 

@@ -2,7 +2,7 @@
 
 use super::executor::Executor;
 use super::stories::story;
-use crate::thread::{REMEMBERED_REQUESTS, Record, Says};
+use crate::thread::{REMEMBERED_REQUESTS, Says};
 
 #[test]
 fn during_its_turn_it_is_answered_with_it() {
@@ -50,15 +50,7 @@ fn one_that_failed_to_begin_may_come_again() {
 fn after_a_restart_it_is_known_from_the_log() {
     let mut before = Executor::new();
     before.request("hi", Some("r1"));
-    let taken = before.log.iter().filter_map(|record| match record {
-        Record::RequestTaken { turn, request, .. } => Some((request.clone(), turn.clone())),
-        _ => None,
-    });
-    let mut after = Executor::new();
-    after.log = before.log.clone();
-    after.told = before.told.clone();
-    after.told.values_mut().for_each(|turn| turn.status = verger_wire::types::TurnStatus::Interrupted);
-    after.machine.has_taken(taken);
+    let mut after = before.successor();
     after.request("hi", Some("r1"));
     story(&mut after, &["recall turn Interrupted"]);
 }
