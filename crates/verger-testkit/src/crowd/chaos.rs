@@ -176,7 +176,9 @@ impl Chaos {
     }
 
     fn config(&self, home: &Home) -> ConfigFile {
-        let polite = home.config().server("helper", &home.helper(&self.helper, &["polite"]));
+        // Threads are to be left while clients that were cut have not come back.
+        let config = home.config().table("[threads]\nresume_grace = \"1s\"");
+        let polite = config.server("helper", &home.helper(&self.helper, &["polite"]));
         FAILING.iter().fold(polite, |config, (name, mode)| {
             let entry = home.helper(&self.helper, mode).key("startup_timeout_sec", "0.5");
             config.server(name, &entry)
