@@ -337,7 +337,7 @@ impl World {
                 let turns: Option<Vec<String>> =
                     member.view(&thread, |view| view.turns().ids().skip(1).map(str::to_owned).collect());
                 match turns.as_ref().and_then(|turns| turns.iter().rev().nth(3)) {
-                    Some(before) if rng.u32(0..6) == 0 => Step::Revert { thread, before: before.clone() },
+                    Some(before) if rng.u32(0..2) == 0 => Step::Revert { thread, before: before.clone() },
                     _ => Step::Read { thread },
                 }
             }
