@@ -307,7 +307,8 @@ mod tests {
         for _ in 0..20 {
             ends.insert(through(&proxy).await.unwrap_err().kind());
         }
-        assert_eq!(proxy.cuts(), 20);
+        // Both directions of one may be.
+        assert!(proxy.cuts() >= 20, "{}", proxy.did());
         assert!(ends.contains(&io::ErrorKind::ConnectionReset), "{ends:?}");
         let did = proxy.did();
         assert!(!did.contains(" 0 ends") && !did.contains(" 0 resets"), "{did}");

@@ -137,6 +137,12 @@ impl World {
         self.return_scribes().await
     }
 
+    /// How many are connected, scribes among them.
+    pub(super) fn connections(&self) -> usize {
+        let everyone = self.members.iter().chain(self.topics.iter().map(|topic| &topic.scribe));
+        everyone.filter(|member| member.is_connected()).count()
+    }
+
     /// Every member drops its connection.
     pub(super) async fn scatter(&mut self) {
         for member in &mut self.members {
