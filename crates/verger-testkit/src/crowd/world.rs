@@ -221,7 +221,7 @@ impl World {
         let code = member.goodbye().and_then(|goodbye| goodbye.code);
         member.leave().await;
         member.read_on();
-        if code == Some(SLOW_CONSUMER) {
+        if code == Some(SLOW_CONSUMER) || (code.is_none() && member.has_stalled()) {
             self.tally.slow += 1;
             return None;
         }
