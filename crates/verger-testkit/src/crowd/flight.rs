@@ -1,5 +1,6 @@
 //! Text in flight: an item that is not complete, as far as one client was told.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub(super) struct Flight {
     /// It came in a snapshot, which does not say whether it was complete by then.
     perhaps: Option<String>,
     texts: BTreeMap<Part, String>,
+    /// How many bytes of it were compared with the whole item already: who stalls is looked at often, and changes nothing.
+    compared: Cell<Option<usize>>,
 }
 
 // === impl Part ===
@@ -56,7 +59,14 @@ impl Part {
 
 impl Flight {
     pub(super) fn new(turn: &str, generation: u64) -> Self {
-        Self { turn: turn.to_owned(), generation, durable: false, perhaps: None, texts: BTreeMap::new() }
+        Self {
+            turn: turn.to_owned(),
+            generation,
+            durable: false,
+            perhaps: None,
+            texts: BTreeMap::new(),
+            compared: Cell::new(None),
+        }
     }
 
     /// The same, of which it is kept that it began.
@@ -108,6 +118,12 @@ impl Flight {
             text.push_str(new);
         }
         Ok(())
+    }
+
+    /// Whether it has grown since it was last asked this.
+    pub(super) fn is_news(&self) -> bool {
+        let length = self.texts.values().map(String::len).sum();
+        self.compared.replace(Some(length)) != Some(length)
     }
 
     /// What of it is not how the whole item begins.

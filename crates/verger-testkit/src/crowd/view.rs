@@ -291,7 +291,7 @@ impl View {
                 let same = theirs.generation == flight.generation;
                 return same.then(|| flight.beside(theirs)).flatten();
             }
-            let whole = scribe.turns.item(&flight.turn, id)?;
+            let whole = scribe.turns.item(&flight.turn, id).filter(|_| flight.is_news())?;
             let whole = serde_json::from_str(whole).ok()?;
             flight.against(&whole).map(|fault| format!("item {id}: {fault}"))
         })
