@@ -5,6 +5,7 @@
 mod acceptance;
 mod bench;
 mod bench_reaper;
+mod chaos;
 mod checks;
 mod clients;
 mod docs;
@@ -37,7 +38,9 @@ usage: cargo xtask COMMAND
   fmt [--fix]            is the code formatted? --fix formats it
   lint                   clippy on everything, warnings are errors; cargo-deny where it is installed
   test [STEP]...         everything that CI asks, or only these steps; fetches what it needs into target/
-  soak [NAME]...         the long runs, or only these; adds what they measured to docs/soak.md, and writes docs/leaks.md
+  soak [NAME]... [--minutes N]
+                         the long runs, or only these; adds what they measured to docs/soak.md, and writes docs/leaks.md.
+                         N is how long chaos lasts, for a try
   bench [STEP]... [--peer PATH] [--runs N]
                          how fast, how large: a table, and JSON below target/bench; beside a peer where there is one
   bench reaper [small]   what custody costs against killing plainly; added to docs/bench.md, or for a try printed only

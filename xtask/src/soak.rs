@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
+use crate::chaos;
 use crate::error::Error;
 use crate::fuzz;
 use crate::house::{House, read_if_there};
@@ -14,7 +15,7 @@ use crate::run::{cargo, program, read, watch};
 use crate::sanitized;
 use crate::soak_table::add_row;
 
-const RUNS: [LongRun; 9] = [
+const RUNS: [LongRun; 12] = [
     LongRun {
         name: "switches",
         work: Work::Test("switches::many_switches_leave_the_server_where_it_stood"),
@@ -29,6 +30,21 @@ const RUNS: [LongRun; 9] = [
         name: "three-runs",
         work: Work::Test("three_runs::three_runs_on_one_home_lose_and_double_nothing"),
         about: "three servers on one home, two of them on stdio; a write is a turn/start until its answer",
+    },
+    LongRun {
+        name: "crowd",
+        work: Work::Test("crowd::every_view_is_the_log_at_its_place"),
+        about: "50 random clients of 8 threads; at every rest each knows what the log tells up to its place",
+    },
+    LongRun {
+        name: "crowd-network",
+        work: Work::Test("crowd::every_view_is_the_log_at_its_place_over_a_bad_network"),
+        about: "the same through a proxy that delays, splits, stalls and cuts",
+    },
+    LongRun {
+        name: "chaos",
+        work: Work::Chaos,
+        about: "a crowd, helpers that fail, and a release server that is killed every minute",
     },
     LongRun {
         name: "leaks",
@@ -68,7 +84,7 @@ const SCALE: &str = "10";
 const HEAD: &str = "\
 # Long runs
 
-Each row is one run of `cargo xtask soak NAME` on a debug build, added by it; newest last. The test fails when a
+Each row is one run of `cargo xtask soak NAME` on a debug build (`chaos`: a release build), added by it; newest last. The test fails when a
 figure says that something leaks, so a row is also a pass. Times are the machine's, to be compared within one run.
 ";
 
@@ -83,6 +99,8 @@ enum Work {
     /// line `SOAK {"figure": 1, ...}` to its stdout.
     Test(&'static str),
     Fuzz(fuzz::Target),
+    /// An hour of everything at once, on a release build.
+    Chaos,
     /// The shim's random conversations, with a shim that a sanitizer watches.
     Shim,
     /// The matrix, which has a page of its own.
@@ -101,22 +119,37 @@ impl LongRun {
     }
 }
 
-/// Runs all, or those that are named; whether all went well.
-pub(crate) fn soak(house: &House, chosen: &[&str]) -> Result<bool, Error> {
+/// Runs all, or those that are named; whether all went well. `--minutes N` is how long chaos lasts: less than an hour is a
+/// try, and leaves no row.
+pub(crate) fn soak(house: &House, words: &[&str]) -> Result<bool, Error> {
+    let (chosen, minutes) = minutes_of(words)?;
     if let Some(unknown) = chosen.iter().find(|name| !RUNS.iter().any(|run| run.is_meant(name))) {
         return Err(Error::Usage(format!("'{unknown}' is no long run; there are: {}", names())));
     }
     let mut report = Report::default();
     for run in &RUNS {
         if chosen.is_empty() || chosen.iter().any(|name| run.is_meant(name)) {
-            report.step(run.name, || one(house, run));
+            report.step(run.name, || one(house, run, minutes));
         }
     }
     println!("\n{report}");
     Ok(report.is_green())
 }
 
-fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
+/// The words without `--minutes N`, and N.
+fn minutes_of<'a>(words: &[&'a str]) -> Result<(Vec<&'a str>, u64), Error> {
+    let mut names = words.to_vec();
+    let Some(place) = names.iter().position(|word| *word == "--minutes") else {
+        return Ok((names, chaos::MINUTES));
+    };
+    let value = names.drain(place..names.len().min(place + 2)).nth(1).and_then(|value| value.parse().ok());
+    match value.filter(|minutes| (1..=24 * 60).contains(minutes)) {
+        Some(minutes) => Ok((names, minutes)),
+        None => Err(Error::Usage("--minutes needs a number from 1 to 1440".into())),
+    }
+}
+
+fn one(house: &House, run: &LongRun, minutes: u64) -> Result<Outcome, Error> {
     let measured = match run.work {
         Work::Test(test) => measure(house, run.name, &format!("binary(e2e) & test(={test})"), SCALE, &[])?,
         Work::Fuzz(target) => fuzz::long(house, target)?.cells(),
@@ -125,10 +158,15 @@ fn one(house: &House, run: &LongRun) -> Result<Outcome, Error> {
             let test = "package(verger-shim) & test(=random_owners_lose_nothing)";
             measure(house, run.name, test, "50", &watched)?
         }
+        Work::Chaos => chaos::chaos(house, minutes)?,
         Work::Leaks => return leaks::leaks(house),
     };
     let mut cells = machine(house)?;
     cells.extend(measured);
+    if matches!(run.work, Work::Chaos) && minutes < chaos::MINUTES {
+        println!("{}", add_row("", run.name, &cells));
+        return Ok(Outcome::Passed("a try, not added to docs/soak.md".into()));
+    }
     let file = house.root.join("docs/soak.md");
     let before = read_if_there(&file)?.unwrap_or_else(|| HEAD.to_owned());
     let after = add_row(&before, &format!("{}: {}", run.name, run.about), &cells);
@@ -158,7 +196,12 @@ fn measure(
             }
         },
     )?;
-    let figures = figures(name, &found)?;
+    figures_of(name, &found)
+}
+
+/// The figures of the one line that was `found`, for people.
+pub(crate) fn figures_of(name: &'static str, found: &[String]) -> Result<Vec<(String, String)>, Error> {
+    let figures = figures(name, found)?;
     Ok(figures.iter().map(|(name, figure)| (name.replace('_', " "), plain(figure))).collect())
 }
 
@@ -199,6 +242,18 @@ mod tests {
     fn a_long_run_is_named_in_full_or_by_its_first_word() {
         let meant = |word: &str| RUNS.iter().filter(|run| run.is_meant(word)).count();
         assert_eq!((meant("kills"), meant("fuzz-decode"), meant("fuzz"), meant("kill")), (1, 1, 4, 0));
+        assert_eq!((meant("crowd"), meant("crowd-network")), (2, 1));
+    }
+
+    #[test]
+    fn minutes_are_taken_out_of_the_words() {
+        let minutes = |words: &[&'static str]| minutes_of(words).ok();
+        assert_eq!(minutes(&["chaos", "--minutes", "3"]), Some((vec!["chaos"], 3)));
+        assert_eq!(minutes(&["--minutes", "3", "kills", "chaos"]), Some((vec!["kills", "chaos"], 3)));
+        assert_eq!(minutes(&["kills"]), Some((vec!["kills"], 60)));
+        for bad in [&["--minutes"][..], &["--minutes", "0"], &["--minutes", "long"]] {
+            assert_eq!(minutes(bad), None);
+        }
     }
 
     #[test]

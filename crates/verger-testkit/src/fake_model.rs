@@ -128,6 +128,11 @@ impl FakeModel {
         self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).all.clone()
     }
 
+    /// Lets go of every request so far: each carries a whole conversation.
+    pub fn forget(&self) {
+        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).all.clear();
+    }
+
     /// What has happened so far.
     pub fn counts(&self) -> Counts {
         *self.seen.counts.borrow()

@@ -85,10 +85,16 @@ impl Home {
     /// A bad-helper with this home's tag and event log. `mode` may end in the mode's parameter.
     #[must_use]
     pub fn bad_helper(&self, mode: &[&str]) -> ServerEntry {
+        self.helper(bad_helper::path(), mode)
+    }
+
+    /// The same, of a bad-helper that is somewhere else than beside a test.
+    #[must_use]
+    pub fn helper(&self, program: &Path, mode: &[&str]) -> ServerEntry {
         let log = self.log();
         let tail = ["--tag", self.tag.as_str(), "--log", log.to_str().expect("temporary folders are UTF-8")];
         let args = ["--mode"].iter().chain(mode).chain(&tail).map(|word| (*word).to_owned());
-        ServerEntry::new(bad_helper::path().to_str().expect("target folders are UTF-8"), args)
+        ServerEntry::new(program.to_str().expect("target folders are UTF-8"), args)
     }
 
     /// A named pipe in the home, open for both ends, so that neither waits for the other.

@@ -1,14 +1,16 @@
 //! What carries a client's messages: the one place that knows about transports.
 
+use std::net::SocketAddr;
+
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async_with_config};
 
 use crate::client::NoResult;
 
@@ -79,8 +81,33 @@ impl Link {
         }
         // Requests are small and each waits for its answer: they must not wait for each other's acknowledgements.
         let (socket, _) = connect_async_with_config(request, None, true).await?;
+        Ok(Self::upgraded(socket))
+    }
+
+    /// A WebSocket, `ws://IPV4:PORT`, for which the kernel keeps about `bytes` that were not read yet.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, or the upgrade is refused.
+    pub async fn narrow(url: &str, bytes: u32) -> Result<Self, NoResult> {
+        let unreachable = |cause: String| NoResult::Unreachable { address: url.to_owned(), cause };
+        let address = url.strip_prefix("ws://").unwrap_or(url).trim_end_matches('/');
+        let address: SocketAddr = address.parse().map_err(|_| unreachable("no address and port".into()))?;
+        let connect = async || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(bytes)?;
+            let stream = socket.connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        let stream = connect().await.map_err(|error: std::io::Error| unreachable(error.to_string()))?;
+        let upgraded = client_async(url, MaybeTlsStream::Plain(stream)).await;
+        upgraded.map(|(socket, _)| Self::upgraded(socket)).map_err(|error| unreachable(error.to_string()))
+    }
+
+    fn upgraded(socket: Socket) -> Self {
         let (sink, stream) = socket.split();
-        Ok(Self { sender: Sender::WebSocket(sink), receiver: Receiver::WebSocket(stream) })
+        Self { sender: Sender::WebSocket(sink), receiver: Receiver::WebSocket(stream) }
     }
 
     /// JSON lines over any pair of byte streams: a program's stdin and stdout, a socket, a pipe of a test.

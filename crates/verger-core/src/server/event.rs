@@ -19,6 +19,8 @@ pub enum Event {
     Disconnected {
         /// The connection that went.
         connection: ConnectionId,
+        /// The server cut it, since its client did not keep up: that client is expected back.
+        cut: bool,
     },
     /// `thread/start`: a new thread, its first subscription included.
     Start {

@@ -57,11 +57,13 @@ pub(super) enum Waiting {
     Again(Event),
 }
 
-/// How the last subscriber left.
+/// How the last subscriber left that kept the thread loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Left {
     Unsubscribed,
     Disconnected,
+    /// The server cut it.
+    Cut,
 }
 
 /// Since when a thread is an orphan in this state; a grace runs from there.
@@ -148,13 +150,18 @@ impl Loaded {
 
     /// How long the thread may stay an orphan in its present state.
     fn patience(&self, rules: &Rules) -> Duration {
-        match (self.is_active(), rules.orphan_turn) {
+        let grace = match self.last_left {
+            Left::Cut => rules.resume_grace,
+            Left::Unsubscribed | Left::Disconnected => Duration::ZERO,
+        };
+        let patience = match (self.is_active(), rules.orphan_turn) {
             (true, OrphanTurn::Finish) => rules.orphan_turn_limit,
             (true, OrphanTurn::Interrupt) => Duration::ZERO,
             (false, _) if self.ephemeral && self.last_left == Left::Unsubscribed => Duration::ZERO,
             (false, _) if self.ephemeral || !self.materialized => rules.unsaved_grace,
             (false, _) => rules.orphan_grace,
-        }
+        };
+        patience.max(grace)
     }
 }
 

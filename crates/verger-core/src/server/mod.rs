@@ -137,7 +137,7 @@ impl Server {
             Event::Connected { connection } => {
                 self.connections.entry(connection).or_default();
             }
-            Event::Disconnected { connection } => self.disconnect(now, connection),
+            Event::Disconnected { connection, cut } => self.disconnect(now, connection, cut),
             Event::Start { ticket, connection, thread, ephemeral } => {
                 self.start(ticket, connection, thread, ephemeral);
             }

@@ -9,6 +9,8 @@ pub struct Rules {
     pub orphan_grace: Duration,
     /// An orphan that could not be resumed from the store stays this long.
     pub unsaved_grace: Duration,
+    /// An orphan whose last client was cut, since it did not keep up, stays at least this long.
+    pub resume_grace: Duration,
     /// What an orphan does with its active turn.
     pub orphan_turn: OrphanTurn,
     /// How long an orphan's turn may run.
@@ -60,6 +62,7 @@ impl Default for Rules {
         Self {
             orphan_grace: Duration::ZERO,
             unsaved_grace: Duration::from_secs(60),
+            resume_grace: Duration::from_secs(30),
             orphan_turn: OrphanTurn::Finish,
             orphan_turn_limit: Duration::from_secs(30 * 60),
             orphan_request_limit: Duration::from_secs(15 * 60),

@@ -182,10 +182,11 @@ impl Server {
         self.settle(now, thread);
     }
 
-    pub(super) fn disconnect(&mut self, now: Time, connection: ConnectionId) {
+    pub(super) fn disconnect(&mut self, now: Time, connection: ConnectionId, cut: bool) {
         self.end_probes_of(connection);
+        let how = if cut { Left::Cut } else { Left::Disconnected };
         for thread in self.connections.remove(&connection).unwrap_or_default() {
-            self.leave(connection, thread, Left::Disconnected);
+            self.leave(connection, thread, how);
             self.settle(now, thread);
         }
     }
@@ -194,11 +195,11 @@ impl Server {
     fn leave(&mut self, connection: ConnectionId, thread: ThreadId, how: Left) -> bool {
         let Some(loaded) = self.threads.get_mut(&thread) else { return false };
         let generation = loaded.generation;
-        let mut left = false;
+        let (mut left, mut kept) = (false, false);
         loaded.subscriptions.retain(|&subscription, s| {
             let stays = s.connection != connection;
             if !stays {
-                left = true;
+                (left, kept) = (true, kept || !s.observe);
                 self.effects.push_back(Effect::Detach { thread, generation, subscription });
             }
             stays
@@ -206,15 +207,16 @@ impl Server {
         // A request that still waits for the owner is a subscription to be: it leaves with the others.
         if let Some(waiting) = &mut loaded.opening {
             waiting.retain(|w| {
-                let Waiting::Attach { ticket, connection: c, .. } = w else { return true };
+                let Waiting::Attach { ticket, connection: c, observe } = w else { return true };
                 if *c == connection {
-                    left = true;
+                    (left, kept) = (true, kept || !*observe);
                     self.effects.push_back(Effect::Refuse { ticket: *ticket, refusal: Refusal::Closed });
                 }
                 *c != connection
             });
         }
-        if left {
+        // Nobody waits for an observer to come back.
+        if kept {
             loaded.last_left = how;
         }
         left

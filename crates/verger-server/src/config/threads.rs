@@ -18,6 +18,10 @@ pub struct Threads {
     /// Then it is discarded.
     #[schemars(example = &"5m")]
     unsaved_grace: Period,
+    /// How long a thread stays loaded, and its helpers with it, whose last client the server cut because it did not keep up
+    /// (close code 4408): that client comes back. Where another setting keeps the thread longer, that one holds.
+    #[schemars(example = &"2m")]
+    resume_grace: Period,
     /// What becomes of a turn whose last client left.
     orphan_turn: Turn,
     /// How long a turn may go on whose last client left. Then it is interrupted.
@@ -45,11 +49,18 @@ enum Turn {
 impl Default for Threads {
     fn default() -> Self {
         let Rules {
-            orphan_grace, unsaved_grace, orphan_turn_limit, orphan_request_limit, drain_limit, ..
+            orphan_grace,
+            unsaved_grace,
+            resume_grace,
+            orphan_turn_limit,
+            orphan_request_limit,
+            drain_limit,
+            ..
         } = Rules::default();
         Self {
             orphan_grace: Period(orphan_grace),
             unsaved_grace: Period(unsaved_grace),
+            resume_grace: Period(resume_grace),
             orphan_turn: Turn::Finish,
             orphan_turn_limit: Period(orphan_turn_limit),
             orphan_request_limit: Period(orphan_request_limit),
@@ -64,6 +75,7 @@ impl Threads {
         let Self {
             orphan_grace,
             unsaved_grace,
+            resume_grace,
             orphan_turn,
             orphan_turn_limit,
             orphan_request_limit,
@@ -76,6 +88,7 @@ impl Threads {
         Rules {
             orphan_grace: orphan_grace.0,
             unsaved_grace: unsaved_grace.0,
+            resume_grace: resume_grace.0,
             orphan_turn,
             orphan_turn_limit: orphan_turn_limit.0,
             orphan_request_limit: orphan_request_limit.0,

@@ -85,7 +85,7 @@ async fn serve<R: Receive, T: Transmit>(
     let patience = patience.map(|limit| Box::pin(sleep(limit)));
     let reader =
         Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone(), patience };
-    let goodbye = Goodbye { house, connection };
+    let goodbye = Goodbye { house, connection, outbox: outbox.clone() };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
         let heard_out = async {
@@ -120,11 +120,13 @@ async fn serve<R: Receive, T: Transmit>(
 struct Goodbye {
     house: HouseHandle,
     connection: ConnectionId,
+    outbox: Outbox,
 }
 
 impl Drop for Goodbye {
     fn drop(&mut self) {
-        self.house.send(ToHouse::Disconnected { connection: self.connection });
+        let cut = self.outbox.why_closed() == Some(Closed::Slow);
+        self.house.send(ToHouse::Disconnected { connection: self.connection, cut });
     }
 }
 

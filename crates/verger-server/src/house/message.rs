@@ -29,6 +29,8 @@ pub(crate) enum ToHouse {
     },
     Disconnected {
         connection: ConnectionId,
+        /// It was cut, since its client did not keep up.
+        cut: bool,
     },
     Request {
         connection: ConnectionId,

@@ -152,9 +152,9 @@ impl House {
                 self.shared.connections.insert(connection, outbox);
                 self.decide(Event::Connected { connection });
             }
-            ToHouse::Disconnected { connection } => {
+            ToHouse::Disconnected { connection, cut } => {
                 self.shared.connections.remove(connection);
-                self.decide(Event::Disconnected { connection });
+                self.decide(Event::Disconnected { connection, cut });
             }
             ToHouse::Request { connection, replier, request } => self.request(connection, replier, request),
             ToHouse::Core(event) => {

@@ -13,6 +13,7 @@ mod config;
 mod config_files;
 mod containment;
 mod crashes;
+mod crowd;
 mod elicitation;
 mod errors;
 mod forks;

@@ -91,6 +91,11 @@ impl World {
                 assert!(!owner.active, "an owner is stopped in the middle of a turn");
                 owner.stopping = true;
                 let thread = owner.thread;
+                let until = self.awaited.remove(&thread);
+                assert!(
+                    until.is_none_or(|until| until <= self.now),
+                    "K3: {thread} does not wait for its client"
+                );
                 self.enter_unloading(thread);
             }
             Effect::Store { thread, generation, ending } => {

@@ -19,6 +19,7 @@ impl ReferenceStateMachine for Histories {
             connections: 9,
             threads: 3,
             servers: 2,
+            cuts: true,
             edits: true,
             probes: true,
             requests: 60,
@@ -53,7 +54,7 @@ fn weight(step: Move) -> usize {
         Move::OwnerOpens(_) | Move::OwnerWants(..) | Move::HelperReady(_) => 12,
         Move::Start(..) | Move::Resume(..) | Move::BeginTurn(..) | Move::Connect(_) => 8,
         Move::OwnerEndsTurn(_) | Move::OwnerStops(_) | Move::HelperGone(_) | Move::Unsubscribe(..) => 4,
-        Move::Disconnect(_) | Move::HelperFails(_) | Move::Reload | Move::Timeout => 2,
+        Move::Disconnect(..) | Move::HelperFails(_) | Move::Reload | Move::Timeout => 2,
         _ => 1,
     }
 }

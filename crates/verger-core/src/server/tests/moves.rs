@@ -11,6 +11,8 @@ pub(super) struct Size {
     pub(super) connections: u64,
     pub(super) threads: u128,
     pub(super) servers: usize,
+    /// Whether the server cuts clients.
+    pub(super) cuts: bool,
     /// Whether clients change what is written on threads.
     pub(super) edits: bool,
     /// Whether they ask for what needs a scope of its own.
@@ -34,7 +36,8 @@ pub(super) struct Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Move {
     Connect(ConnectionId),
-    Disconnect(ConnectionId),
+    /// Whether the server cut it.
+    Disconnect(ConnectionId, bool),
     Start(ConnectionId, ThreadId, bool),
     Resume(ConnectionId, ThreadId, bool),
     /// Whose history, and the new thread.
@@ -81,7 +84,10 @@ impl World {
                 }
                 continue;
             }
-            moves.push(Move::Disconnect(c));
+            moves.push(Move::Disconnect(c, false));
+            if self.size.cuts {
+                moves.push(Move::Disconnect(c, true));
+            }
             if self.requests == self.size.requests {
                 continue;
             }

@@ -36,6 +36,7 @@ const SMALL: Size = Size {
     connections: 1,
     threads: 1,
     servers: 1,
+    cuts: false,
     edits: false,
     probes: false,
     requests: 4,
@@ -93,5 +94,12 @@ fn every_interleaving_of_a_question_a_client_and_a_shutdown() {
 fn every_interleaving_of_calls_and_an_idle_helper() {
     let size = Size { requests: 5, mishaps: 0, idles: 2, ..SMALL };
     let states = visit(World::with_saved_thread(size), 10);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_clients_that_are_cut_and_come_back() {
+    let size = Size { connections: 3, cuts: true, servers: 0, mishaps: 0, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 9);
     assert!(states > 10_000, "the search is too small to mean anything: {states} states");
 }

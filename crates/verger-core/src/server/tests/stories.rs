@@ -125,23 +125,49 @@ fn line(effect: &Effect) -> String {
 fn the_last_client_leaves_and_the_thread_is_closed_when_its_helper_is_gone() {
     let mut story = Story::with_helper(Rules::default());
     let helper = HelperId(1);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.tell(
+        Event::Disconnected { connection: A, cut: false },
+        &["detach 1", "stop 1", "stop helper 1 Orderly"],
+    );
     story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
     story.tell(Event::HelperGone { helper }, &["announce Unloaded", "announce Closed"]);
+}
+
+#[test]
+fn a_thread_waits_for_a_client_that_was_cut_and_for_no_other() {
+    let grace = Duration::from_secs(30);
+    let mut story = Story::with_helper(Rules::default());
+    story.tell(Event::Disconnected { connection: A, cut: true }, &["detach 1"]);
+    story.resume(B, true, &["attach 1"]);
+    // An observer that leaves changes nothing.
+    story.tell(Event::Disconnected { connection: B, cut: false }, &["detach 1"]);
+    assert_eq!(story.server.poll_timeout(), Some(story.now.after(grace)));
+    story.after(grace, &["stop 1", "stop helper 1 Orderly"]);
+}
+
+#[test]
+fn the_longer_grace_holds_for_a_client_that_was_cut() {
+    let orphan_grace = Duration::from_secs(60);
+    let mut story = Story::with_helper(Rules { orphan_grace, ..Rules::default() });
+    story.tell(Event::Disconnected { connection: A, cut: true }, &["detach 1"]);
+    assert_eq!(story.server.poll_timeout(), Some(story.now.after(orphan_grace)));
 }
 
 #[test]
 fn a_second_client_keeps_the_thread_and_an_observer_does_not() {
     let mut story = Story::with_helper(Rules::default());
     story.resume(B, false, &["attach 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1"]);
     story.resume(B, true, &["attach 1", "stop 1", "stop helper 1 Orderly"]);
 }
 
 #[test]
 fn a_resume_while_closing_succeeds_at_once_and_its_helper_waits_for_the_proof() {
     let mut story = Story::with_helper(Rules::default());
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.tell(
+        Event::Disconnected { connection: A, cut: false },
+        &["detach 1", "stop 1", "stop helper 1 Orderly"],
+    );
     story.resume(B, false, &["open 2"]);
     story.opened(2, &["attach 2"]);
     story.want(2, &[]);
@@ -153,7 +179,10 @@ fn a_resume_while_closing_succeeds_at_once_and_its_helper_waits_for_the_proof() 
 #[test]
 fn a_resume_that_fails_while_closing_does_not_hide_the_closing() {
     let mut story = Story::with_helper(Rules::default());
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1", "stop helper 1 Orderly"]);
+    story.tell(
+        Event::Disconnected { connection: A, cut: false },
+        &["detach 1", "stop 1", "stop helper 1 Orderly"],
+    );
     story.resume(B, false, &["open 2"]);
     story.tell(Event::HelperGone { helper: HelperId(1) }, &[]);
     story.tell(Event::Stopped { thread: thread(1), generation: Generation(1) }, &[]);
@@ -168,7 +197,7 @@ fn a_resume_that_fails_while_closing_does_not_hide_the_closing() {
 fn a_turn_that_begins_while_another_is_interrupted_is_interrupted_too() {
     let mut story = Story::with_helper(Rules { orphan_turn: OrphanTurn::Interrupt, ..Rules::default() });
     story.begin_turn(&["forward 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "interrupt 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1", "interrupt 1"]);
     let ticket = story.ticket();
     let begin = Event::Request { ticket, connection: B, thread: thread(1), begins_turn: true };
     story.tell(begin, &["forward 1"]);
@@ -249,7 +278,7 @@ fn an_orphans_turn_is_finished_within_its_limit() {
     let limit = Duration::from_secs(60);
     let mut story = Story::with_helper(Rules { orphan_turn_limit: limit, ..Rules::default() });
     story.begin_turn(&["forward 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1"]);
     story.after(limit / 2, &[]);
     story.after(limit / 2, &["interrupt 1"]);
     story.tell(
@@ -262,7 +291,7 @@ fn an_orphans_turn_is_finished_within_its_limit() {
 fn an_orphans_turn_is_interrupted_at_once_where_that_is_the_rule() {
     let mut story = Story::with_helper(Rules { orphan_turn: OrphanTurn::Interrupt, ..Rules::default() });
     story.begin_turn(&["forward 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "interrupt 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1", "interrupt 1"]);
 }
 
 #[test]
@@ -270,7 +299,7 @@ fn an_idle_that_crosses_a_new_turn_unloads_nothing() {
     let mut story = Story::with_helper(Rules::default());
     story.begin_turn(&["forward 1"]);
     story.begin_turn(&["forward 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1"]);
     let generation = Generation(1);
     story.tell(Event::Idle { thread: thread(1), generation, seen: 1 }, &[]);
     story.tell(Event::Idle { thread: thread(1), generation, seen: 2 }, &["stop 1", "stop helper 1 Orderly"]);
@@ -282,11 +311,11 @@ fn a_thread_that_cannot_be_resumed_from_the_store_waits_for_its_client() {
     let ticket = story.ticket();
     story.tell(Event::Start { ticket, connection: A, thread: thread(1), ephemeral: false }, &["open 1"]);
     story.opened(1, &["attach 1"]);
-    story.tell(Event::Disconnected { connection: A }, &["detach 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1"]);
     story.after(Duration::from_secs(59), &[]);
     story.resume(B, false, &["attach 1"]);
     story.after(Duration::from_secs(59), &[]);
-    story.tell(Event::Disconnected { connection: B }, &["detach 1"]);
+    story.tell(Event::Disconnected { connection: B, cut: false }, &["detach 1"]);
     story.after(Duration::from_secs(60), &["stop 1"]);
 }
 
@@ -392,7 +421,7 @@ fn a_probe_ends_with_its_client() {
         &["start helper 1"],
     );
     let gone = ["stop helper 1 Orderly", "no helper: Closed"];
-    story.tell(Event::Disconnected { connection: A }, &gone);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &gone);
     story.tell(Event::ProbeDone { ticket }, &["stop helper 1 Orderly"]);
     story.tell(Event::HelperGone { helper: HelperId(1) }, &["answer Probed"]);
 }

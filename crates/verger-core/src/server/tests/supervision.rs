@@ -158,13 +158,13 @@ fn failures_far_apart_are_no_crash() {
 #[test]
 fn a_new_owner_does_not_get_around_the_wait_and_a_crash_does_not_outlive_its_thread_for_ever() {
     let mut story = Story::crashed();
-    story.tell(Event::Disconnected { connection: A }, &["detach 1", "stop 1"]);
+    story.tell(Event::Disconnected { connection: A, cut: false }, &["detach 1", "stop 1"]);
     let stopped = Event::Stopped { thread: thread(1), generation: Generation(1) };
     story.tell(stopped, &["announce Unloaded", "announce Closed"]);
     story.resume(B, false, &["open 2"]);
     story.opened(2, &["attach 2"]);
     story.want(2, &[CRASHED]);
-    story.tell(Event::Disconnected { connection: B }, &["detach 2", "stop 2"]);
+    story.tell(Event::Disconnected { connection: B, cut: false }, &["detach 2", "stop 2"]);
     story.after(5 * MINUTE, &[]);
     assert_eq!(story.bars(), []);
 }

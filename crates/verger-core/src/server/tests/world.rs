@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) unheard_of: BTreeSet<ThreadId>,
     /// Who keeps which thread loaded, by what clients were told.
     pub(super) keepers: BTreeSet<(ConnectionId, ThreadId)>,
+    /// Threads whose last subscriber was cut, and until when they wait for it to come back.
+    pub(super) awaited: BTreeMap<ThreadId, Time>,
     pub(super) stored: BTreeMap<ThreadId, Kept>,
     /// Stored forks, and whose history each needs.
     pub(super) bases: BTreeMap<ThreadId, ThreadId>,
@@ -92,6 +94,9 @@ pub(super) struct World {
     pub(super) finished: bool,
 }
 
+/// How long an idle thread waits for a client that was cut.
+const RESUME_GRACE: Duration = Duration::from_millis(40);
+
 /// What the store holds of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kept {
@@ -111,6 +116,7 @@ impl World {
     pub(super) fn new(size: Size) -> Self {
         let rules = Rules {
             unsaved_grace: Duration::from_millis(60),
+            resume_grace: RESUME_GRACE,
             max_helpers: size.max_helpers,
             restarts: restarts(size.crash_limit),
             ..Rules::default()
@@ -124,6 +130,7 @@ impl World {
             started: BTreeSet::new(),
             unheard_of: BTreeSet::new(),
             keepers: BTreeSet::new(),
+            awaited: BTreeMap::new(),
             stored: BTreeMap::new(),
             bases: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -162,10 +169,13 @@ impl World {
                 self.ever_connected = connection.0;
                 self.handle(Event::Connected { connection });
             }
-            Move::Disconnect(connection) => {
+            Move::Disconnect(connection, cut) => {
                 self.connected.remove(&connection);
                 self.keepers.retain(|(c, _)| *c != connection);
-                self.handle(Event::Disconnected { connection });
+                if cut {
+                    self.enter_awaited(connection);
+                }
+                self.handle(Event::Disconnected { connection, cut });
             }
             Move::Start(connection, thread, ephemeral) => {
                 self.started.insert(thread);
@@ -205,6 +215,7 @@ impl World {
                 self.handle(Event::Request { ticket, connection, thread, begins_turn: true });
             }
             Move::End(connection, thread, ending) => {
+                self.awaited.remove(&thread);
                 let ticket = self.ask(Some(connection));
                 self.handle(Event::End { ticket, connection, thread, ending });
             }
@@ -246,6 +257,7 @@ impl World {
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
                 (owner.gone, owner.active, owner.waits) = (true, false, false);
                 let thread = owner.thread;
+                self.awaited.remove(&thread);
                 self.handle(Event::OwnerDied { thread, generation });
             }
             Move::StoreAnswers(generation) => self.store_answers(generation),
@@ -304,10 +316,26 @@ impl World {
             Move::Wait => self.now = self.now.after(Duration::from_millis(1)),
             Move::Shutdown => {
                 self.shutdowns += 1;
+                self.awaited.clear();
                 self.handle(Event::Shutdown);
             }
         }
+        let server = &self.server;
+        self.awaited.retain(|thread, _| {
+            server.threads.get(thread).is_some_and(|loaded| loaded.subscriptions.values().all(|s| s.observe))
+        });
         self.check();
+    }
+
+    /// A client is being cut: the threads that it alone keeps loaded wait for it, unless they are ending.
+    fn enter_awaited(&mut self, connection: ConnectionId) {
+        for (&thread, loaded) in &self.server.threads {
+            let mut keepers = loaded.subscriptions.values().filter(|s| !s.observe).map(|s| s.connection);
+            let is_last = keepers.next() == Some(connection) && keepers.next().is_none();
+            if is_last && loaded.then.is_none() && self.shutdowns == 0 {
+                self.awaited.insert(thread, self.now.after(RESUME_GRACE));
+            }
+        }
     }
 
     fn owner_opens(&mut self, generation: Generation) {
@@ -415,7 +443,7 @@ impl World {
     /// Lets everything that is owed come, all clients leave and all time pass; nothing may be left then.
     pub(super) fn run_out(mut self) {
         for connection in self.connected.clone() {
-            self.make(Move::Disconnect(connection));
+            self.make(Move::Disconnect(connection, false));
         }
         loop {
             let next = self.moves_owed().into_iter().next();

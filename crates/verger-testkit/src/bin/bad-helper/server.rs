@@ -117,7 +117,8 @@ impl Server {
 
     fn call(&mut self, id: &Value, params: &Value) {
         self.calls += 1;
-        self.log.event("call", json!({ "id": id, "tool": params["name"] }));
+        self.log
+            .event("call", json!({ "id": id, "tool": params["name"], "text": params["arguments"]["text"] }));
         if self.fault == Some(Fault::ExitInCall) {
             self.exit(3);
         }
