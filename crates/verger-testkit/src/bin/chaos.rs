@@ -30,7 +30,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     eprintln!("chaos: seed {}", chaos.seed);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let figures =
         runtime.block_on(chaos.run(|| stop.load(Ordering::Relaxed), |what| eprintln!("chaos: {what}")))?;
     // Whoever started this may be gone after Ctrl-C.

@@ -23,7 +23,7 @@ use crate::leak_guard::LeakGuard;
 const LIFE: Duration = Duration::from_secs(60);
 
 /// Between one time that everyone leaves and the next.
-const STRETCH: Duration = Duration::from_secs(17);
+const STRETCH: Duration = Duration::from_secs(14);
 
 /// How long the helpers of a killed server may take to be gone, and those of a thread whose end was told.
 const GONE: Duration = Duration::from_secs(10);
@@ -176,7 +176,9 @@ impl Chaos {
     }
 
     fn config(&self, home: &Home) -> ConfigFile {
-        let polite = home.config().server("helper", &home.helper(&self.helper, &["polite"]));
+        // Threads are to be left while clients that were cut have not come back.
+        let config = home.config().table("[threads]\nresume_grace = \"1s\"");
+        let polite = config.server("helper", &home.helper(&self.helper, &["polite"]));
         FAILING.iter().fold(polite, |config, (name, mode)| {
             let entry = home.helper(&self.helper, mode).key("startup_timeout_sec", "0.5");
             config.server(name, &entry)
@@ -203,13 +205,13 @@ impl Chaos {
     async fn leave(&self, world: &mut World, stage: &Stage, figures: &mut Figures) -> Result<(), ChaosError> {
         world.rest().await.map_err(|broken| self.said(broken, stage))?;
         world.empty().await.map_err(|broken| self.said(broken, stage))?;
-        world.scatter().await;
         let fault = |what: String| ChaosError::Fault { seed: self.seed, life: stage.life, what };
         let gone = stage.home.tag().wait_gone(Duration::ZERO);
         gone.map_err(|live| fault(format!("every thread is closed, and alive are {live:?}")))?;
-        let descriptors = stage.daemon.descriptors()?.saturating_sub(world.plan.threads);
+        let descriptors = stage.daemon.descriptors()?.saturating_sub(world.connections());
         figures.descriptors.push(u64::try_from(descriptors).unwrap_or(u64::MAX));
         figures.resident.push(stage.daemon.rss()?);
+        world.scatter().await;
         world.return_scribes().await.map_err(|broken| self.said(broken, stage))?;
         Ok(())
     }

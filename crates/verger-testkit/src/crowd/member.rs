@@ -30,6 +30,8 @@ pub(super) struct Member {
     last_id: i64,
     /// Which server process it was connected to last, counted by whoever runs them.
     life: u64,
+    /// It has stalled on this connection.
+    stalled: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Member {
     pub(super) fn new(name: &str, is_scribe: bool) -> Self {
         let (landmarks, reads) = (watch::Sender::new(0), watch::Sender::new(true));
         let heard = Arc::new(Heard { state: Mutex::default(), landmarks, reads });
-        Self { name: name.to_owned(), is_scribe, heard, line: None, last_id: 0, life: 0 }
+        Self { name: name.to_owned(), is_scribe, heard, line: None, last_id: 0, life: 0, stalled: false }
     }
 
     /// Connects, and introduces itself as one that can replay. `life` counts the server's processes.
@@ -96,7 +98,7 @@ impl Member {
                 state.views.values_mut().for_each(View::of_another_server);
             }
         }
-        self.life = life;
+        (self.life, self.stalled) = (life, false);
         self.heard.reads.send_replace(true);
         let mut reader = JoinSet::new();
         reader.spawn(read(link.receiver, Arc::clone(&self.heard), self.is_scribe));
@@ -136,13 +138,19 @@ impl Member {
     }
 
     /// Takes nothing more from the socket.
-    pub(super) fn stall(&self) {
+    pub(super) fn stall(&mut self) {
+        self.stalled = true;
         self.heard.reads.send_replace(false);
     }
 
     /// Takes what has come meanwhile, and goes on.
     pub(super) fn read_on(&self) {
         self.heard.reads.send_replace(true);
+    }
+
+    /// Whether it has stalled on this connection: it may be cut, and not even be told so if it left no room for that.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// Whether it does not read.

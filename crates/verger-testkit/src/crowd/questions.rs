@@ -11,6 +11,8 @@ pub(super) struct Questions {
     ended: BTreeSet<u64>,
     /// What was asked, by what it was about: nothing is asked again.
     asked: BTreeMap<String, u64>,
+    /// What an earlier server asked ended with it.
+    forgotten: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,9 @@ impl Questions {
     pub(super) fn asked(&mut self, id: u64, params: &Value) -> Option<String> {
         let about = about(params);
         if let Some(about) = &about {
+            if self.forgotten.contains(about) {
+                return Some(format!("question {id} was asked by an earlier server: {about}"));
+            }
             let before = *self.asked.entry(about.clone()).or_insert(id);
             if before != id {
                 return Some(format!("question {id} was asked as {before} before"));
@@ -63,7 +68,9 @@ impl Questions {
 
     /// Another server counts from the beginning, and asks nothing that the last one did.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.forgotten.extend(std::mem::take(&mut self.asked).into_keys());
+        self.open.clear();
+        self.ended.clear();
     }
 }
 

@@ -206,6 +206,7 @@ fn a_question_is_asked_under_one_id_and_ends_once() {
     finds(&ask(&mut view, 1, "x"), "asked again after its end");
     view.of_another_server();
     assert_eq!(ask(&mut view, 1, "z"), [""; 0]);
+    finds(&ask(&mut view, 2, "x"), "asked by an earlier server");
 }
 
 #[test]

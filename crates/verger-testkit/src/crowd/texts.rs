@@ -29,11 +29,13 @@ impl Texts {
     pub(super) fn draw(&mut self, rng: &mut Rng) -> String {
         let (few, some) = (rng.usize(1..12), rng.usize(8..200));
         match rng.u32(0..200) {
-            0 => "STREAM n=140 size=9000".into(),
-            1 => "FAIL status=400".into(),
-            2 => "DROP after=3".into(),
-            3 => "INCOMPLETE".into(),
-            4..15 => "SLEEP s=60".into(),
+            // Past what waits for a client in its queue, and past what cuts it.
+            0..4 => format!("STREAM n={} size=7000", few * 8),
+            4 => "STREAM n=140 size=9000".into(),
+            5 => "FAIL status=400".into(),
+            6 => "DROP after=3".into(),
+            7 => "INCOMPLETE".into(),
+            8..15 => "SLEEP s=60".into(),
             15..20 => self.call("helper", "slow", "\"seconds\":60,"),
             20..35 => self.call("helper", "slow", "\"seconds\":0.05,"),
             35..55 => self.call("helper", "echo", ""),

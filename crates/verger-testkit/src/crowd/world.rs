@@ -137,6 +137,12 @@ impl World {
         self.return_scribes().await
     }
 
+    /// How many are connected, scribes among them.
+    pub(super) fn connections(&self) -> usize {
+        let everyone = self.members.iter().chain(self.topics.iter().map(|topic| &topic.scribe));
+        everyone.filter(|member| member.is_connected()).count()
+    }
+
     /// Every member drops its connection.
     pub(super) async fn scatter(&mut self) {
         for member in &mut self.members {
@@ -215,7 +221,7 @@ impl World {
         let code = member.goodbye().and_then(|goodbye| goodbye.code);
         member.leave().await;
         member.read_on();
-        if code == Some(SLOW_CONSUMER) {
+        if code == Some(SLOW_CONSUMER) || (code.is_none() && member.has_stalled()) {
             self.tally.slow += 1;
             return None;
         }
@@ -337,7 +343,7 @@ impl World {
                 let turns: Option<Vec<String>> =
                     member.view(&thread, |view| view.turns().ids().skip(1).map(str::to_owned).collect());
                 match turns.as_ref().and_then(|turns| turns.iter().rev().nth(3)) {
-                    Some(before) if rng.u32(0..6) == 0 => Step::Revert { thread, before: before.clone() },
+                    Some(before) if rng.u32(0..2) == 0 => Step::Revert { thread, before: before.clone() },
                     _ => Step::Read { thread },
                 }
             }
