@@ -36,7 +36,7 @@ mod shared;
 mod thread;
 mod token;
 
-pub use daemon::{DaemonError, Listen, Options, Serving, loopback, run};
+pub use daemon::{AuthFiles, DaemonError, Listen, Options, Serving, address, run};
 pub use home::{Home, NoHome};
 pub use invocation::invocation;
 pub use run_file::RunFile;

@@ -91,10 +91,23 @@ enum Frame {
 pub(crate) enum Closed {
     /// The client is gone, or the server is leaving: what is queued is still written.
     Done,
+    /// The client broke the transport's rules: what is queued is still written.
+    Broke(Breach),
     /// The client gave no sign of life: what is queued is dropped.
     Silent,
     /// The client did not keep up: what is queued is dropped.
     Slow,
+}
+
+/// A rule of the transport that a client broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// A message is larger than any may be.
+    TooBig,
+    /// A text is not UTF-8.
+    NotUtf8,
+    /// Anything else.
+    Protocol,
 }
 
 impl Outbox {
@@ -239,7 +252,7 @@ impl Outbox {
         let mut queue = self.queue();
         if queue.closed.is_none() {
             queue.closed = Some(why);
-            if why != Closed::Done {
+            if matches!(why, Closed::Slow | Closed::Silent) {
                 (queue.frames, queue.events) = (VecDeque::new(), 0);
                 self.0.cut.cancel();
             }

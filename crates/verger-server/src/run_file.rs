@@ -1,6 +1,8 @@
 //! Where a live run can be reached, for `verger ps` and whoever else shares its home.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +28,9 @@ impl RunFile {
     pub(crate) fn write(&self, run_dir: &Path) -> Result<(), DaemonError> {
         let path = run_dir.join(NAME);
         let text = serde_json::to_vec(self).expect("two plain members always encode");
-        std::fs::write(&path, text).map_err(|cause| DaemonError::Home {
+        let written =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        written.and_then(|mut file| file.write_all(&text)).map_err(|cause| DaemonError::Home {
             path,
             doing: "say where this run is reached",
             cause,

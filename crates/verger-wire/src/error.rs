@@ -123,6 +123,12 @@ impl RpcError {
         Self::new(code::OVERLOADED, "Server overloaded; retry later.")
     }
 
+    /// No place for one more client: `why` says of how many, and by which setting.
+    #[must_use]
+    pub fn full(why: impl Into<String>) -> Self {
+        Self::new(code::OVERLOADED, why)
+    }
+
     /// The server is draining. `data.reason` is `serverShuttingDown`.
     #[must_use]
     pub fn shutting_down() -> Self {

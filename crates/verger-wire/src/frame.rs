@@ -130,6 +130,7 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Incoming, DecodeError> {
 /// The members that matter, each still raw so that one bad member does not hide the others. serde refuses a member
 /// that comes twice, so no second id can slip past the first.
 #[derive(Deserialize)]
+#[serde(expecting = "one JSON object")]
 struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,

@@ -1,8 +1,10 @@
 //! What a person can type.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use verger_server::AuthFiles;
 
 /// A server for agent threads whose helper processes never leak.
 #[derive(Debug, Parser)]
@@ -84,19 +86,79 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]
+    pub(crate) auth: AuthArgs,
+    #[command(flatten)]
     pub(crate) over: OverrideArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AppServerArgs {
-    /// Where to listen: stdio://, unix://, unix://PATH or ws://HOST:PORT; clients need no token
+    /// Where to listen: stdio://, unix://, unix://PATH or ws://HOST:PORT
     #[arg(long, value_name = "URL", default_value = "stdio://")]
     pub(crate) listen: String,
     /// The same as --listen stdio://
     #[arg(long, conflicts_with = "listen")]
     pub(crate) stdio: bool,
     #[command(flatten)]
+    pub(crate) auth: AuthArgs,
+    #[command(flatten)]
     pub(crate) over: OverrideArgs,
+}
+
+/// What clients over TCP present. The peer's names of these flags are theirs too, as existing launchers use them.
+#[derive(Debug, Args)]
+pub(crate) struct AuthArgs {
+    /// Clients over TCP present the token in FILE, which must be its owner's alone
+    #[arg(long, alias = "ws-token-file", value_name = "FILE", conflicts_with = "auth_jwt_secret_file")]
+    auth_token_file: Option<PathBuf>,
+    /// Clients over TCP present a JWT (HS256, with exp), signed with the secret in FILE of at least 32 bytes
+    #[arg(long, alias = "ws-shared-secret-file", value_name = "FILE")]
+    auth_jwt_secret_file: Option<PathBuf>,
+    /// Whose JWTs are taken
+    #[arg(long, alias = "ws-issuer", value_name = "NAME")]
+    auth_jwt_issuer: Option<String>,
+    /// For whom JWTs must be
+    #[arg(long, alias = "ws-audience", value_name = "NAME")]
+    auth_jwt_audience: Option<String>,
+    #[arg(long, hide = true, value_name = "MODE")]
+    ws_auth: Option<WsAuth>,
+    #[arg(long, hide = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=3600))]
+    ws_max_clock_skew_seconds: Option<u64>,
+}
+
+/// The peer's word for which of the files is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WsAuth {
+    CapabilityToken,
+    SignedBearerToken,
+}
+
+impl AuthArgs {
+    /// What was given.
+    ///
+    /// # Errors
+    /// A mode without its file: the one who wrote it believes that clients are held to something.
+    pub(crate) fn files(&self) -> Result<AuthFiles, String> {
+        let (has_token, has_secret) = (self.auth_token_file.is_some(), self.auth_jwt_secret_file.is_some());
+        match self.ws_auth {
+            Some(WsAuth::CapabilityToken) if !has_token => {
+                return Err("--ws-auth capability-token: name the token's file by --ws-token-file".into());
+            }
+            Some(WsAuth::SignedBearerToken) if !has_secret => {
+                return Err(
+                    "--ws-auth signed-bearer-token: name the secret's file by --ws-shared-secret-file".into(),
+                );
+            }
+            _ => {}
+        }
+        Ok(AuthFiles {
+            token: self.auth_token_file.clone(),
+            jwt_secret: self.auth_jwt_secret_file.clone(),
+            issuer: self.auth_jwt_issuer.clone(),
+            audience: self.auth_jwt_audience.clone(),
+            skew: self.ws_max_clock_skew_seconds.map(Duration::from_secs),
+        })
+    }
 }
 
 #[derive(Debug, Args)]

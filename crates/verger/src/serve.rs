@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use verger_server::config::{Config, Overrides};
-use verger_server::{Home, Listen, Options, Serving, loopback};
+use verger_server::{AuthFiles, Home, Listen, Options, Serving, address};
 
 use crate::cli::{AppServerArgs, ServeArgs};
 use crate::relay::relay;
@@ -13,27 +13,39 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 
 pub(crate) fn serve(args: &ServeArgs, config: &[String]) -> Result<(), Failure> {
     let overrides = Arc::new(Overrides::new(std::env::vars_os(), config)?);
-    let address = args.listen.as_deref().map(loopback).transpose()?;
-    run(Options { home: home()?, overrides, listen: Listen::Daemon { address } }, |serving| {
-        eprintln!("verger {} serves {}", env!("CARGO_PKG_VERSION"), place(serving));
-        if let Some(socket) = socket(serving) {
-            eprintln!("  socket:      {socket} (no token: it is open to this user only)");
-        }
-        match &serving.token_file {
-            Some(file) => eprintln!("  token:       Authorization: Bearer $(cat {})", file.display()),
-            None => {
-                eprintln!("  token:       none (auth = \"none\"): whoever reaches the port may do everything")
+    let address = args.listen.as_deref().map(address).transpose()?;
+    run(
+        Options { home: home()?, overrides, listen: Listen::Daemon { address }, auth: args.auth.files()? },
+        |serving| {
+            eprintln!("verger {} serves {}", env!("CARGO_PKG_VERSION"), place(serving));
+            if let Some(socket) = socket(serving) {
+                eprintln!("  socket:      {socket} (no token: it is open to this user only)");
             }
-        }
-        tell(serving);
-    })
+            match &serving.token_file {
+                Some(file) => eprintln!("  token:       Authorization: Bearer $(cat {})", file.display()),
+                None if serving.is_guarded => eprintln!("  token:       Authorization: Bearer JWT"),
+                None => {
+                    eprintln!(
+                        "  token:       none (auth = \"none\"): whoever reaches the port may do everything"
+                    )
+                }
+            }
+            tell(serving);
+        },
+    )
 }
 
 pub(crate) fn app_server(args: &AppServerArgs, config: &[String]) -> Result<(), Failure> {
     let (home, listen) = (home()?, Listen::parse(&args.listen)?);
+    let auth = args.auth.files()?;
+    if auth != AuthFiles::default() && !matches!(listen, Listen::WebSocket(_)) {
+        let why =
+            "tokens and JWTs are for clients over TCP: of stdio and Unix sockets their owner alone knows";
+        return Err(format!("--listen {}: {why}; leave the --auth-... flags out", args.listen).into());
+    }
     let overrides = Arc::new(Overrides::new(std::env::vars_os(), config)?);
     if listen != Listen::Stdio {
-        return run(Options { home, overrides, listen }, |serving| {
+        return run(Options { home, overrides, listen, auth }, |serving| {
             eprintln!("verger {} app-server listens on {}", env!("CARGO_PKG_VERSION"), place(serving));
             tell(serving);
         });
@@ -45,7 +57,7 @@ pub(crate) fn app_server(args: &AppServerArgs, config: &[String]) -> Result<(), 
         return Ok(());
     }
     // Its client reads stdout and may show stderr to a person: there is nothing to say while all is well.
-    run(Options { home, overrides, listen }, |_| {})
+    run(Options { home, overrides, listen, auth }, |_| {})
 }
 
 /// Where clients connect: over TCP, else over the Unix socket.

@@ -239,6 +239,11 @@ pub enum Refusal {
         /// How many may.
         limit: usize,
     },
+    /// The connection follows as many threads as one may.
+    TooManyThreads {
+        /// How many may.
+        limit: usize,
+    },
     /// The thread was unloaded, or its owner replaced, while the request waited.
     Closed,
     /// The server is shutting down.

@@ -21,6 +21,8 @@ pub struct Rules {
     pub drain_limit: Duration,
     /// At most so many helpers have processes at once.
     pub max_helpers: usize,
+    /// One connection follows at most so many threads.
+    pub max_threads_per_connection: usize,
     /// When helpers are started again that failed.
     pub restarts: Restarts,
 }
@@ -66,6 +68,7 @@ impl Default for Rules {
             orphan_request_limit: Duration::from_secs(15 * 60),
             drain_limit: Duration::from_secs(5),
             max_helpers: 1000,
+            max_threads_per_connection: 1000,
             restarts: Restarts::default(),
         }
     }

@@ -14,7 +14,7 @@ impl Server {
         thread: ThreadId,
         ephemeral: bool,
     ) {
-        if self.admit(ticket, connection) {
+        if self.admit(ticket, connection) && self.has_room(ticket, connection, thread) {
             self.open(ticket, connection, thread, Origin::Fresh { ephemeral }, false);
         }
     }
@@ -32,6 +32,9 @@ impl Server {
         }
         if let Some(ending) = self.ending_of(thread) {
             return self.refuse(ticket, Refusal::Ending(ending));
+        }
+        if !self.has_room(ticket, connection, thread) {
+            return;
         }
         match self.threads.get_mut(&thread) {
             None => self.open(ticket, connection, thread, Origin::Saved, observe),
@@ -60,6 +63,7 @@ impl Server {
         }
         match self.ending_of(source) {
             Some(ending) => self.refuse(ticket, Refusal::Ending(ending)),
+            None if !self.has_room(ticket, connection, thread) => {}
             None => self.open(ticket, connection, thread, Origin::Forked { source, ephemeral }, false),
         }
     }
@@ -74,6 +78,28 @@ impl Server {
             return false;
         }
         true
+    }
+
+    /// Whether the connection may follow one more thread, or follows this one already; answers it where not.
+    fn has_room(&mut self, ticket: Ticket, connection: ConnectionId, thread: ThreadId) -> bool {
+        let limit = self.rules.max_threads_per_connection;
+        // Who follows all that is loaded follows no more than that: the usual case needs no counting.
+        if self.threads.len() < limit {
+            return true;
+        }
+        let follows = |loaded: &Loaded| {
+            // A request that still waits for the owner is a subscription to be.
+            let is_waiting =
+                |w: &Waiting| matches!(w, Waiting::Attach { connection: c, .. } if *c == connection);
+            loaded.subscriptions.values().any(|s| s.connection == connection)
+                || loaded.opening.iter().flatten().any(is_waiting)
+        };
+        let is_followed = self.threads.get(&thread).is_some_and(follows);
+        let has_room = is_followed || self.threads.values().filter(|loaded| follows(loaded)).count() < limit;
+        if !has_room {
+            self.refuse(ticket, Refusal::TooManyThreads { limit });
+        }
+        has_room
     }
 
     /// Whether the client is still there. Where it is not, the answer only clears the executor's books.

@@ -4,10 +4,12 @@
 //! `x-address` one that it shows without credentials and query, `x-unit` the unit of a bare number.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use verger_core::server::Rules;
 use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 use super::duration::Period;
@@ -16,6 +18,7 @@ use super::mcp_servers::McpServer;
 use super::model_providers::Provider;
 use super::threads::Threads;
 use crate::connection::Pings;
+use crate::listen::Limits;
 
 /// The file as written. All of it may be missing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -71,8 +74,21 @@ pub struct ServerSection {
     /// Where `verger serve` listens; `--listen` wins. Without it, `127.0.0.1:7717`.
     #[schemars(example = &"127.0.0.1:7800")]
     pub listen: Option<String>,
-    /// Whether clients of `verger serve` must present its token.
+    /// What clients of `verger serve` present over TCP. `--auth-token-file` and `--auth-jwt-secret-file` win.
     pub auth: Auth,
+    /// The file that holds the token for `auth = "token"`: its owner's alone. Without it, the one that `verger serve` makes;
+    /// an address that other machines reach needs one.
+    #[schemars(with = "Option<String>", example = &"/etc/verger/token")]
+    pub auth_token_file: Option<PathBuf>,
+    /// The file that holds the secret for `auth = "jwt"`: its owner's alone, at least 32 bytes.
+    #[schemars(with = "Option<String>", example = &"/etc/verger/secret")]
+    pub auth_jwt_secret_file: Option<PathBuf>,
+    /// Whose JWTs are taken: their `iss`. Without it, anybody's who has the secret.
+    #[schemars(example = &"https://accounts.example")]
+    pub auth_jwt_issuer: Option<String>,
+    /// For whom JWTs must be: one of their `aud`. Without it, for anybody.
+    #[schemars(example = &"verger")]
+    pub auth_jwt_audience: Option<String>,
     /// Web pages whose scripts may connect: values of the `Origin` header.
     #[schemars(example = ["https://editor.example"])]
     pub allowed_origins: Vec<String>,
@@ -80,6 +96,16 @@ pub struct ServerSection {
     /// header, without port.
     #[schemars(example = ["workstation.example"])]
     pub allowed_hosts: Vec<String>,
+    /// So many clients may be connected at once, over TCP and Unix sockets together; one more is told so and refused. Each
+    /// costs a descriptor, of which helpers need some too: raise the limit of open files with it.
+    #[schemars(example = 10_000)]
+    max_connections: usize,
+    /// So many threads may one client follow at once; one more is refused.
+    #[schemars(example = 100)]
+    max_threads_per_connection: usize,
+    /// How long a connection may take until it is a WebSocket, or on a Unix socket says its first byte. Then it is closed.
+    #[schemars(example = &"30s")]
+    handshake_timeout: Period,
     /// How long a client on a WebSocket may be silent before it is asked for a sign of life, by a ping. `"0s"` means never.
     #[schemars(example = &"1m")]
     ping_interval: Period,
@@ -90,6 +116,30 @@ pub struct ServerSection {
 }
 
 impl ServerSection {
+    /// What is wrong, if anything is: the key below `server`, and a reason with the remedy.
+    pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        if self.max_connections == 0 {
+            return Err(("max_connections", "0 would let no client in; write at least 1"));
+        }
+        if self.max_threads_per_connection == 0 {
+            return Err(("max_threads_per_connection", "0 would let no thread start; write at least 1"));
+        }
+        if self.handshake_timeout.0.is_zero() {
+            return Err(("handshake_timeout", "no client is that fast; write one like \"10s\""));
+        }
+        Ok(())
+    }
+
+    /// How many clients there may be, and how long each may take to become one.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::new(self.max_connections, self.handshake_timeout.0)
+    }
+
+    /// How many threads one client may follow.
+    pub(super) fn max_threads(&self) -> usize {
+        self.max_threads_per_connection
+    }
+
     /// How clients are asked for a sign of life.
     pub(crate) fn pings(&self) -> Pings {
         let interval = self.ping_interval.0;
@@ -102,6 +152,13 @@ impl Default for ServerSection {
         Self {
             listen: None,
             auth: Auth::default(),
+            auth_token_file: None,
+            auth_jwt_secret_file: None,
+            auth_jwt_issuer: None,
+            auth_jwt_audience: None,
+            max_connections: 1024,
+            max_threads_per_connection: Rules::default().max_threads_per_connection,
+            handshake_timeout: Period(Duration::from_secs(10)),
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             ping_interval: Period(Duration::from_secs(20)),
@@ -110,13 +167,15 @@ impl Default for ServerSection {
     }
 }
 
-/// Whether TCP clients need a token.
+/// What TCP clients present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
-    /// They must; the token is made at the first start, in the file that `verger serve` names.
+    /// A token: that of `auth_token_file`, or one that is made at the first start, in the file that `verger serve` names.
     #[default]
     Token,
-    /// Whoever reaches the port may do everything.
+    /// A JWT, signed by HS256 with the secret of `auth_jwt_secret_file` and with an `exp`.
+    Jwt,
+    /// Nothing: whoever reaches the port may do everything.
     None,
 }

@@ -102,7 +102,8 @@ impl Config {
     /// What the core is to keep to. `seed` is any number, for what is to be left to chance.
     pub fn rules(&self, seed: u64) -> Rules {
         let (max_helpers, restarts) = self.helpers.rules(seed);
-        Rules { max_helpers, restarts, ..self.threads.rules() }
+        let max_threads_per_connection = self.server.max_threads();
+        Rules { max_helpers, max_threads_per_connection, restarts, ..self.threads.rules() }
     }
 
     /// What was set over the file.

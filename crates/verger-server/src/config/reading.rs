@@ -62,6 +62,7 @@ impl Config {
             }
             error
         })?;
+        file.server.check().map_err(|(key, reason)| source.refuse(&["server", key].into(), reason))?;
         file.helpers.check().map_err(|(key, reason)| source.refuse(&["helpers", key].into(), reason))?;
         let model_providers = source.providers(&file)?;
         let mcp_servers = source.servers(&file, &mut warnings)?;

@@ -353,22 +353,22 @@ fn nothing_shown_is_secret() {
         r#"
         [mcp_servers.x]
         command = "c"
-        env = { A = "secret1" }
-        tokn = "secret2"
+        env = { A = "hush1" }
+        tokn = "hush2"
         [mcp_servers.y]
-        url = "https://u:secret3@mcp.example/a?key=secret4"
-        http_headers = { A = "secret5" }
+        url = "https://u:hush3@mcp.example/a?key=hush4"
+        http_headers = { A = "hush5" }
         [model_providers.x]
-        base_url = "http://u:secret6@127.0.0.1:9/v1?k=secret7"
-        experimental_bearer_token = "secret8"
-        http_headers = { A = "secret9" }
-        query_params = { k = "secret10" }
+        base_url = "http://u:hush6@127.0.0.1:9/v1?k=hush7"
+        experimental_bearer_token = "hush8"
+        http_headers = { A = "hush9" }
+        query_params = { k = "hush10" }
         "#,
-        &["mcp_servers.x.env.B=secret11", "threads.orphan_grace=2m"],
+        &["mcp_servers.x.env.B=hush11", "threads.orphan_grace=2m"],
     )
     .unwrap();
     let shown = format!("{:?}", config.shown());
-    assert!(!shown.contains("secret"), "{shown}");
+    assert!(!shown.contains("hush"), "{shown}");
     let in_force = serde_json::Value::from(config.shown().config.clone());
     assert_eq!(in_force["mcp_servers"]["x"]["env"], serde_json::json!({ "A": "(hidden)", "B": "(hidden)" }));
     assert_eq!(in_force["model_providers"]["x"]["base_url"], "http://127.0.0.1:9/v1");

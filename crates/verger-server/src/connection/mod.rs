@@ -5,12 +5,13 @@ mod transport;
 mod websocket;
 mod writer;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use verger_core::ids::ConnectionId;
 use verger_wire::requests::{ClientRequest, Empty, InitializeParams, InitializeResponse, RelayParams};
@@ -38,6 +39,9 @@ const REPLAY: &str = "verger/replay";
 /// well be gone: the two look the same.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long a client may stay that never says who it is. Generous: a person may be stepping through its start in a debugger.
+pub(crate) const INITIALIZE_LIMIT: Duration = Duration::from_secs(60);
+
 /// Serves one WebSocket until it ends, from either side.
 pub(crate) async fn serve_websocket(
     socket: WebSocket,
@@ -46,16 +50,22 @@ pub(crate) async fn serve_websocket(
     shutdown: CancellationToken,
 ) {
     let (incomings, outgoings) = websocket::halves(socket, progress);
-    serve(incomings, outgoings, dispatch, shutdown).await;
+    serve(incomings, outgoings, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
 }
 
-/// Serves a client that speaks in JSON lines until it ends, from either side.
-pub(crate) async fn serve_lines<R, W>(from: R, to: W, dispatch: Dispatch, shutdown: CancellationToken)
-where
+/// Serves a client that speaks in JSON lines until it ends, from either side. `patience` is how long it may take to
+/// initialize.
+pub(crate) async fn serve_lines<R, W>(
+    from: R,
+    to: W,
+    dispatch: Dispatch,
+    shutdown: CancellationToken,
+    patience: Option<Duration>,
+) where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    serve(LinesIn::new(from), LinesOut::new(to), dispatch, shutdown).await;
+    serve(LinesIn::new(from), LinesOut::new(to), dispatch, shutdown, patience).await;
 }
 
 async fn serve<R: Receive, T: Transmit>(
@@ -63,6 +73,7 @@ async fn serve<R: Receive, T: Transmit>(
     outgoings: T,
     dispatch: Dispatch,
     shutdown: CancellationToken,
+    patience: Option<Duration>,
 ) {
     let connection = dispatch.connection;
     let house = dispatch.house.clone();
@@ -71,18 +82,21 @@ async fn serve<R: Receive, T: Transmit>(
     let outbox = Outbox::new(dispatch.shared.clock);
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let in_flight = InFlight::default();
-    let reader = Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone() };
+    let patience = patience.map(|limit| Box::pin(sleep(limit)));
+    let reader =
+        Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone(), patience };
     let goodbye = Goodbye { house, connection, outbox: outbox.clone() };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
         let heard_out = async {
-            reader.run().await;
+            let ended = reader.run().await;
             if is_waited_for {
                 timeout(LAST_ANSWERS_LIMIT, in_flight.all_answered()).await.ok();
             }
+            ended
         };
         tokio::select! {
-            () = heard_out => {}
+            ended = heard_out => outbox.close(ended),
             () = shutdown.cancelled() => {}
             // A client that is cut is not listened to any more.
             () = outbox.cut() => match outbox.why_closed() {
@@ -122,19 +136,30 @@ struct Reader<R> {
     outbox: Outbox,
     dispatch: Dispatch,
     in_flight: InFlight,
+    /// Until the client has initialized, or is relayed.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<R: Receive> Reader<R> {
-    async fn run(mut self) {
+    /// Hears the client out; why it ended.
+    async fn run(mut self) -> Closed {
         while let Some(message) = self.next().await {
             self.message(message).await;
         }
+        self.incomings.ended()
     }
 
     /// A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
     async fn next(&mut self) -> Option<Result<Incoming, DecodeError>> {
         self.outbox.room().await;
-        self.incomings.receive().await
+        let Some(patience) = &mut self.patience else { return self.incomings.receive().await };
+        tokio::select! {
+            message = self.incomings.receive() => message,
+            () = patience.as_mut() => {
+                tracing::info!(connection = %self.dispatch.connection, "the client never initialized and is cut");
+                None
+            }
+        }
     }
 
     async fn message(&mut self, message: Result<Incoming, DecodeError>) {
@@ -188,6 +213,8 @@ impl<R: Receive> Reader<R> {
         if let Some(difference) = difference(&ours, &theirs) {
             return Err(RpcError::invalid_request(format!("this connection is not relayed: {difference}")));
         }
+        // From here on it stands for a client on stdio, which may take its time.
+        self.patience = None;
         self.dispatch.folder = Some(theirs.cwd);
         Ok(Empty {})
     }
@@ -200,6 +227,7 @@ impl<R: Receive> Reader<R> {
         if !self.outbox.initialize(Wishes { opted_out, positions }) {
             return Err(RpcError::already_initialized());
         }
+        self.patience = None;
         self.dispatch.experimental = capabilities.experimental_api;
         let system = rustix::system::uname();
         let (os, release, arch) = (system.sysname(), system.release(), system.machine());

@@ -10,6 +10,11 @@ use crate::outbox::Closed;
 pub(crate) trait Receive: Send {
     /// The next message; `None` when there will be none. May be given up at any await.
     fn receive(&mut self) -> impl Future<Output = Option<Result<Incoming, DecodeError>>> + Send;
+
+    /// Why there will be none.
+    fn ended(&self) -> Closed {
+        Closed::Done
+    }
 }
 
 /// The half that takes what the client is told.

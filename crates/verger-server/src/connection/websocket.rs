@@ -8,28 +8,36 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_util::bytes::Bytes;
+use tungstenite::error::ProtocolError;
 use verger_wire::{DecodeError, Incoming, decode, decode_bytes};
 
 use super::transport::{Receive, Transmit};
 use crate::listen::Progress;
-use crate::outbox::Closed;
+use crate::outbox::{Breach, Closed};
 
 /// How long a client may take to make room for the close frame: as a rule, and when it is cut for being slow.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const SLOW_CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Close codes: the server leaves, the client did not keep up.
+/// Close codes: the server leaves; the client broke a rule of WebSockets (RFC 6455, 7.4.1); it did not keep up.
 const GOING_AWAY: u16 = 1001;
+const PROTOCOL_ERROR: u16 = 1002;
+const NOT_UTF8: u16 = 1007;
+const TOO_BIG: u16 = 1009;
 const TOO_SLOW: u16 = 4408;
 
 /// Both halves of a socket.
 pub(crate) fn halves(socket: WebSocket, progress: Progress) -> (Incomings, Outgoings) {
     let (sink, stream) = socket.split();
-    (Incomings(stream), Outgoings { sink, progress })
+    (Incomings { stream, breach: None }, Outgoings { sink, progress })
 }
 
 /// What comes in.
-pub(crate) struct Incomings(SplitStream<WebSocket>);
+pub(crate) struct Incomings {
+    stream: SplitStream<WebSocket>,
+    /// The rule that the client broke, once it has.
+    breach: Option<Breach>,
+}
 
 /// What goes out.
 pub(crate) struct Outgoings {
@@ -40,7 +48,7 @@ pub(crate) struct Outgoings {
 impl Receive for Incomings {
     async fn receive(&mut self) -> Option<Result<Incoming, DecodeError>> {
         loop {
-            match self.0.next().await? {
+            match self.stream.next().await? {
                 Ok(Message::Text(text)) => return Some(decode(&text)),
                 Ok(Message::Binary(bytes)) => return Some(decode_bytes(&bytes)),
                 // Answered by the library.
@@ -48,10 +56,27 @@ impl Receive for Incomings {
                 Ok(Message::Close(_)) => return None,
                 Err(error) => {
                     tracing::debug!(%error, "a WebSocket broke");
+                    self.breach = breach(error);
                     return None;
                 }
             }
         }
+    }
+
+    fn ended(&self) -> Closed {
+        self.breach.map_or(Closed::Done, Closed::Broke)
+    }
+}
+
+/// Which rule the client broke; nothing where the connection just ended.
+fn breach(error: axum::Error) -> Option<Breach> {
+    match *error.into_inner().downcast::<tungstenite::Error>().ok()? {
+        tungstenite::Error::Capacity(_) => Some(Breach::TooBig),
+        tungstenite::Error::Utf8(_) => Some(Breach::NotUtf8),
+        // So a client that crashed ends, which cannot be told anything.
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(Breach::Protocol),
+        _ => None,
     }
 }
 
@@ -71,6 +96,9 @@ impl Transmit for Outgoings {
     async fn finish(mut self, why: Closed) {
         let (code, reason, limit) = match why {
             Closed::Done => (GOING_AWAY, "", CLOSE_LIMIT),
+            Closed::Broke(Breach::Protocol) => (PROTOCOL_ERROR, "", CLOSE_LIMIT),
+            Closed::Broke(Breach::NotUtf8) => (NOT_UTF8, "", CLOSE_LIMIT),
+            Closed::Broke(Breach::TooBig) => (TOO_BIG, "a message has at most 16 MB", CLOSE_LIMIT),
             Closed::Silent => (GOING_AWAY, "ping_timeout", CLOSE_LIMIT),
             Closed::Slow => (TOO_SLOW, "slow_consumer", SLOW_CLOSE_LIMIT),
         };

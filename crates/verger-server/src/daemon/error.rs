@@ -59,6 +59,25 @@ pub enum DaemonError {
         /// What is wrong, and what to write.
         reason: &'static str,
     },
+    /// Others may reach the address, and nothing was chosen that keeps them out.
+    #[error(
+        "{address}: other machines may reach it; give clients a secret by --auth-token-file or --auth-jwt-secret-file (auth_token_file, auth_jwt_secret_file under [server]), or listen on 127.0.0.1"
+    )]
+    Unguarded {
+        /// Which.
+        address: SocketAddr,
+    },
+    /// A secret cannot be used.
+    #[error("{path}: clients cannot be held to it: {cause}")]
+    Secret {
+        /// Its file.
+        path: PathBuf,
+        /// Why, and what to do.
+        cause: String,
+    },
+    /// JWTs are wanted, and no secret is there to check them with.
+    #[error("server.auth = \"jwt\" needs a secret; name its file by auth_jwt_secret_file under [server]")]
+    NoSecret,
     /// Processes cannot be owned here.
     #[error(transparent)]
     Reaper(#[from] ReaperError),

@@ -1,5 +1,6 @@
 //! From nothing to a serving daemon, and back to nothing.
 
+mod auth;
 mod error;
 mod place;
 mod serving;
@@ -13,8 +14,9 @@ use tokio::task::JoinSet;
 use verger_reaper::{Reaper, Run, RunState, run_state, sweep};
 use verger_store::{Liveness, Store};
 
+pub use self::auth::AuthFiles;
 pub use self::error::DaemonError;
-pub use self::place::{Listen, loopback};
+pub use self::place::{Listen, address};
 
 use self::place::Places;
 use self::serving::Signals;
@@ -35,6 +37,8 @@ pub struct Options {
     pub overrides: Arc<Overrides>,
     /// Where its clients come from.
     pub listen: Listen,
+    /// What those over TCP present.
+    pub auth: AuthFiles,
 }
 
 /// What a daemon says once it serves.
@@ -46,6 +50,8 @@ pub struct Serving {
     pub socket: Option<PathBuf>,
     /// The file with the token that clients present, if they must.
     pub token_file: Option<PathBuf>,
+    /// Whether clients over TCP present anything at all.
+    pub is_guarded: bool,
     /// How helpers are contained, and why not better.
     pub containment: String,
     /// How many processes of dead runs were found and ended.
@@ -69,7 +75,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     // Before anything is served. It logs whom it kills.
     let swept = tokio::task::block_in_place(|| sweep(&home.state, &run))?.killed();
     let store = Store::open(&home.state, run.id(), liveness(home.state.clone()))?;
-    let places = match Places::open(&options.listen, &home, &config, run.dir()).await {
+    let places = match Places::open(&options.listen, &options.auth, &home, &config, run.dir()).await {
         Ok(places) => places,
         Err(error) => {
             // Nothing was started, so that the next start has nothing to look for.
@@ -102,6 +108,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         address: places.address,
         socket: places.socket,
         token_file: places.token_file,
+        is_guarded: places.is_guarded,
         containment: match reaper.level_reason() {
             None => reaper.level().to_string(),
             Some(reason) => format!("{} ({reason})", reaper.level()),
@@ -109,9 +116,8 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         swept,
     });
     let stdio = options.listen == Listen::Stdio;
-    let until_the_end =
-        serving::Serving { listeners: places.listeners, stdio, shared: &shared, house: &house, signals };
-    let served = until_the_end.run(&mut house_task).await;
+    let until_the_end = serving::Serving { stdio, shared: &shared, house: &house, signals };
+    let served = until_the_end.run(places.listeners, &mut house_task).await;
     if served.is_err() {
         // Nobody is left to end helpers in order; that they are gone is proven all the same.
         reaper.kill_all();

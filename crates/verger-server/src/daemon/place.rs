@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 use verger_reaper::live_runs;
 
 use super::DaemonError;
-use crate::config::{Auth, Config};
+use super::auth::{AuthFiles, Resolved};
+use crate::config::Config;
 use crate::home::Home;
-use crate::listen::{Guard, Listeners, UnixSocket};
+use crate::listen::{Credential, Guard, Listeners, UnixSocket};
 use crate::run_file::RunFile;
-use crate::token;
 
 /// The port of a daemon that was told no other.
 const PORT: u16 = 7717;
@@ -29,7 +29,7 @@ pub enum Listen {
         /// The configuration's `server.listen`, or the default, where nothing is said.
         address: Option<SocketAddr>,
     },
-    /// Over TCP, without a token.
+    /// Over TCP, without a token unless the command line names one.
     WebSocket(SocketAddr),
     /// Over a Unix socket: this one, or the home's.
     Socket(Option<PathBuf>),
@@ -41,7 +41,7 @@ impl Listen {
     /// Reads what follows `--listen` of the app-server: `stdio://`, `unix://[PATH]` or `ws://HOST:PORT`.
     pub fn parse(url: &str) -> Result<Self, DaemonError> {
         if let Some(address) = url.strip_prefix("ws://") {
-            return loopback(address.trim_end_matches('/')).map(Self::WebSocket);
+            return self::address(address.trim_end_matches('/')).map(Self::WebSocket);
         }
         match (url.strip_prefix("unix://"), url) {
             (Some(""), _) => Ok(Self::Socket(None)),
@@ -85,18 +85,13 @@ fn served_by(home: &Home) -> String {
     })
 }
 
-/// Reads `HOST:PORT`, and refuses what is not on this machine's loopback interface.
-pub fn loopback(listen: &str) -> Result<SocketAddr, DaemonError> {
+/// Reads `HOST:PORT`.
+pub fn address(listen: &str) -> Result<SocketAddr, DaemonError> {
     let refuse = |reason| DaemonError::Address { listen: listen.to_owned(), reason };
     let text = listen
         .strip_prefix("localhost:")
         .map_or_else(|| listen.to_owned(), |port| format!("127.0.0.1:{port}"));
-    let address: SocketAddr =
-        text.parse().map_err(|_| refuse("not an address; write one like 127.0.0.1:7717"))?;
-    if !address.ip().is_loopback() {
-        return Err(refuse("not a loopback address; this version serves this machine only"));
-    }
-    Ok(address)
+    text.parse().map_err(|_| refuse("not an address; write one like 127.0.0.1:7717"))
 }
 
 /// Everything that was opened.
@@ -107,35 +102,45 @@ pub(super) struct Places {
     pub(super) socket: Option<PathBuf>,
     pub(super) run_socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) is_guarded: bool,
 }
 
 impl Places {
     /// Opens what `listen` says, and the run's own socket.
     pub(super) async fn open(
         listen: &Listen,
+        auth: &AuthFiles,
         home: &Home,
         config: &Config,
         run_dir: &Path,
     ) -> Result<Self, DaemonError> {
-        let (tcp, auth, socket) = match listen {
+        let (tcp, socket) = match listen {
             Listen::Daemon { address } => {
                 let address = match (address, &config.server.listen) {
                     (Some(address), _) => *address,
-                    (None, Some(listen)) => loopback(listen)?,
+                    (None, Some(listen)) => self::address(listen)?,
                     (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
                 };
-                (Some(address), config.server.auth, Some(home.socket.clone()))
+                (Some(address), Some(home.socket.clone()))
             }
-            Listen::WebSocket(address) => (Some(*address), Auth::None, None),
+            Listen::WebSocket(address) => (Some(*address), None),
             Listen::Socket(path) => {
                 let path = path.clone().unwrap_or_else(|| home.socket.clone());
-                (None, Auth::None, Some(path))
+                (None, Some(path))
             }
-            Listen::Stdio => (None, Auth::None, None),
+            Listen::Stdio => (None, None),
         };
-        let mut listeners = Listeners::default();
-        let token_file = (auth == Auth::Token).then(|| home.token_file());
-        let token = token_file.as_deref().map(token::read_or_make).transpose()?;
+        let auth = match tcp {
+            Some(_) => auth.resolve(listen, &config.server, home)?,
+            None => Resolved::default(),
+        };
+        let open_to = tcp.filter(|address| !address.ip().is_loopback());
+        if let Some(address) = open_to.filter(|_| !auth.is_explicit) {
+            return Err(DaemonError::Unguarded { address });
+        }
+        let Resolved { credential, token_file, .. } = auth;
+        let is_guarded = !matches!(credential, Credential::None);
+        let mut listeners = Listeners { tcp: None, sockets: Vec::new(), limits: config.server.limits() };
         let address = match tcp {
             None => None,
             Some(address) => {
@@ -144,7 +149,15 @@ impl Places {
                 let bound = listener.local_addr().map_err(refused)?;
                 let allowed_origins = config.server.allowed_origins.clone();
                 let allowed_hosts = config.server.allowed_hosts.clone();
-                listeners.tcp = Some((listener, Guard { token, allowed_origins, allowed_hosts }));
+                listeners.tcp = Some((
+                    listener,
+                    Guard {
+                        credential,
+                        open_to: open_to.map(|address| address.ip()),
+                        allowed_origins,
+                        allowed_hosts,
+                    },
+                ));
                 Some(bound)
             }
         };
@@ -163,6 +176,6 @@ impl Places {
                 None
             }
         };
-        Ok(Self { listeners, address, socket, run_socket, token_file })
+        Ok(Self { listeners, address, socket, run_socket, token_file, is_guarded })
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use verger_core::ids::ConnectionId;
 
 use super::DaemonError;
-use crate::connection;
+use crate::connection::{self, INITIALIZE_LIMIT};
 use crate::dispatch::{ANSWERS, Dispatch};
 use crate::house::{HouseHandle, ToHouse};
 use crate::listen::{self, Arrival, Listeners, Stopping};
@@ -30,7 +30,6 @@ enum Client {
 
 /// What serving takes.
 pub(super) struct Serving<'a> {
-    pub(super) listeners: Listeners,
     /// Whether there is a client on stdio.
     pub(super) stdio: bool,
     pub(super) shared: &'a Arc<Shared>,
@@ -40,18 +39,22 @@ pub(super) struct Serving<'a> {
 
 impl Serving<'_> {
     /// Runs until `house_task` has ended; returns how many helpers it could not prove gone.
-    pub(super) async fn run(mut self, house_task: &mut JoinSet<usize>) -> Result<usize, DaemonError> {
+    pub(super) async fn run(
+        mut self,
+        listeners: Listeners,
+        house_task: &mut JoinSet<usize>,
+    ) -> Result<usize, DaemonError> {
         let stopping = Stopping::default();
         let (arrivals, mut arriving) = listen::arrivals();
         let mut listening = JoinSet::new();
-        listening.spawn(listen::serve(std::mem::take(&mut self.listeners), arrivals, stopping.clone()));
+        listening.spawn(listen::serve(listeners, arrivals, stopping.clone()));
         let mut connections = JoinSet::new();
         let mut last = ConnectionId(0);
         if self.stdio {
             let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
             let stdout = tokio::io::BufWriter::new(tokio::io::stdout());
             connections.spawn(async move {
-                connection::serve_lines(tokio::io::stdin(), stdout, dispatch, shutdown).await;
+                connection::serve_lines(tokio::io::stdin(), stdout, dispatch, shutdown, None).await;
                 Client::Owner
             });
         }
@@ -61,12 +64,12 @@ impl Serving<'_> {
                     let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
                     connections.spawn(async move {
                         match arrival {
-                            Arrival::WebSocket(socket, progress) => {
+                            Arrival::WebSocket(socket, progress, _seat) => {
                                 connection::serve_websocket(*socket, progress, dispatch, shutdown).await;
                             }
-                            Arrival::Lines(stream) => {
+                            Arrival::Lines(stream, _seat) => {
                                 let (from, to) = stream.into_split();
-                                connection::serve_lines(from, to, dispatch, shutdown).await;
+                                connection::serve_lines(from, to, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
                             }
                         }
                         Client::Guest

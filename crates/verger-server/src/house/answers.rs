@@ -145,6 +145,9 @@ fn error(request: &Asked, refusal: Refusal) -> RpcError {
         // Who wants a helper waits elsewhere; no request is refused so.
         Refusal::BackingOff { reason, .. } | Refusal::Crashed { reason, .. } => RpcError::internal(reason),
         Refusal::TooManyHelpers { limit } => RpcError::internal(format!("{limit} helpers run")),
+        Refusal::TooManyThreads { limit } => RpcError::invalid_request(format!(
+            "this connection follows {limit} threads, as many as one may; unsubscribe from some, or raise max_threads_per_connection under [server]"
+        )),
         Refusal::Unproven => RpcError::internal("helper could not be proven gone; see `verger ps`"),
         Refusal::Closed => RpcError::internal(format!("thread {thread} was closed before it could answer")),
         Refusal::ShuttingDown => RpcError::shutting_down(),

@@ -2,6 +2,9 @@
 //! sockets for whoever may open their file.
 
 mod guard;
+mod http;
+mod jwt;
+mod limits;
 mod progress;
 mod unix;
 
@@ -20,7 +23,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Credential, Guard};
+pub(crate) use jwt::{Jwt, SHORTEST_SECRET, SKEW};
+pub(crate) use limits::{Limits, Seat};
 use progress::Counting;
 pub(crate) use progress::Progress;
 pub(crate) use unix::UnixSocket;
@@ -39,9 +44,9 @@ const ARRIVALS: usize = 64;
 /// A client that may be served.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    WebSocket(Box<WebSocket>, Progress),
+    WebSocket(Box<WebSocket>, Progress, Seat),
     /// JSON lines.
-    Lines(UnixStream),
+    Lines(UnixStream, Seat),
 }
 
 /// Clients on their way to the task that owns connections; bounded, so that a flood waits in the kernel.
@@ -53,10 +58,11 @@ pub(crate) fn arrivals() -> (Arrivals, mpsc::Receiver<Arrival>) {
 }
 
 /// What one server listens on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listeners {
     pub(crate) tcp: Option<(TcpListener, Guard)>,
     pub(crate) sockets: Vec<UnixSocket>,
+    pub(crate) limits: Limits,
 }
 
 /// When to stop.
@@ -73,6 +79,7 @@ pub(crate) struct Stopping {
 struct Http {
     arrivals: Arrivals,
     draining: CancellationToken,
+    limits: Limits,
 }
 
 /// Sends each client to `arrivals` until the shutdown, then waits for requests under way.
@@ -82,26 +89,25 @@ pub(crate) async fn serve(
     stopping: Stopping,
 ) -> std::io::Result<()> {
     let Stopping { draining, shutdown } = stopping;
-    let http = Http { arrivals: arrivals.clone(), draining };
+    let limits = listeners.limits;
+    let http = Http { arrivals: arrivals.clone(), draining, limits: limits.clone() };
     let mut tasks = JoinSet::new();
     if let Some((listener, guard)) = listeners.tcp {
         tasks.spawn(serve_tcp(listener, http.clone(), Arc::new(guard), shutdown.clone()));
     }
     let (to_http, streams) = mpsc::channel(ARRIVALS);
     for socket in listeners.sockets {
-        let (taking, shutdown) = (socket.serve(arrivals.clone(), to_http.clone()), shutdown.clone());
+        let (taking, shutdown) =
+            (socket.serve(arrivals.clone(), to_http.clone(), limits.clone()), shutdown.clone());
         tasks.spawn(async move {
             shutdown.run_until_cancelled(taking).await;
-            Ok(())
         });
     }
     drop(to_http);
     let app = upgrades().merge(health()).with_state(http);
-    let app = app.into_make_service_with_connect_info::<Progress>();
-    let serving = axum::serve(Counting(unix::HttpStreams(streams)), app);
-    tasks.spawn(async move { serving.with_graceful_shutdown(shutdown.cancelled_owned()).await });
+    tasks.spawn(http::serve(Counting(unix::HttpStreams(streams)), app, limits.handshake, shutdown));
     while let Some(ended) = tasks.join_next().await {
-        ended.map_err(std::io::Error::other)??;
+        ended.map_err(std::io::Error::other)?;
     }
     Ok(())
 }
@@ -114,12 +120,8 @@ fn health() -> Router<Http> {
     Router::new().route("/healthz", get(|| async { StatusCode::OK })).route("/readyz", get(ready))
 }
 
-async fn serve_tcp(
-    listener: TcpListener,
-    http: Http,
-    guard: Arc<Guard>,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
+async fn serve_tcp(listener: TcpListener, http: Http, guard: Arc<Guard>, shutdown: CancellationToken) {
+    let handshake = http.limits.handshake;
     let app = upgrades()
         .layer(from_fn_with_state(Arc::clone(&guard), guarded))
         .merge(health())
@@ -135,8 +137,7 @@ async fn serve_tcp(
             tracing::debug!(%error, "a connection keeps the kernel's send buffer");
         }
     });
-    let app = app.into_make_service_with_connect_info::<Progress>();
-    axum::serve(Counting(listener), app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    http::serve(Counting(listener), app, handshake, shutdown).await;
 }
 
 async fn ready(State(http): State<Http>) -> Response {
@@ -175,6 +176,10 @@ async fn upgrade(
                 .into_response();
         }
     };
+    let seat = match http.limits.seat() {
+        Ok(seat) => seat,
+        Err(full) => return (StatusCode::SERVICE_UNAVAILABLE, full + "\n").into_response(),
+    };
     upgrade
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
@@ -182,6 +187,6 @@ async fn upgrade(
         .write_buffer_size(0)
         .on_upgrade(move |socket| async move {
             // The server is stopping: the socket is dropped, and with it closed.
-            http.arrivals.send(Arrival::WebSocket(Box::new(socket), progress)).await.ok();
+            http.arrivals.send(Arrival::WebSocket(Box::new(socket), progress, seat)).await.ok();
         })
 }

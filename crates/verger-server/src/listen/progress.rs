@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Counts the bytes that the kernel took for a client, and those that came from it. Cheap to clone.
@@ -45,6 +44,12 @@ impl Progress {
 pub(super) struct Counted<T> {
     inner: T,
     progress: Progress,
+}
+
+impl<T> Counted<T> {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
@@ -105,11 +110,5 @@ impl<L: Listener> Listener for Counting<L> {
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.0.local_addr()
-    }
-}
-
-impl<L: Listener> Connected<IncomingStream<'_, Counting<L>>> for Progress {
-    fn connect_info(stream: IncomingStream<'_, Counting<L>>) -> Self {
-        stream.io().progress.clone()
     }
 }

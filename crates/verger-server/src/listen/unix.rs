@@ -13,18 +13,23 @@ use rustix::fs::{Mode, fchmod};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, listen, recv, socket_with,
 };
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use verger_wire::RpcError;
 
-use super::{Arrival, Arrivals};
+use super::{Arrival, Arrivals, Limits};
 
 /// Connections that the kernel may hold until they are taken.
 const BACKLOG: i32 = 1024;
 
 /// Connections that may be waiting to say their first byte; more wait in the kernel.
 const SILENT: usize = 1024;
+
+/// What a client has said before it is refused, at most.
+const SAID: usize = 64 << 10;
 
 /// How long to wait after the kernel refused a connection, for want of descriptors most likely.
 const BREATH: Duration = Duration::from_millis(100);
@@ -58,13 +63,13 @@ impl UnixSocket {
     }
 
     /// Takes connections for ever; who speaks HTTP is handed to `http`.
-    pub(super) async fn serve(self, arrivals: Arrivals, http: mpsc::Sender<UnixStream>) {
+    pub(super) async fn serve(self, arrivals: Arrivals, http: mpsc::Sender<UnixStream>, limits: Limits) {
         let mut silent = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if silent.len() < SILENT => match accepted {
                     Ok((stream, _)) => {
-                        silent.spawn(introduce(stream, arrivals.clone(), http.clone()));
+                        silent.spawn(introduce(stream, arrivals.clone(), http.clone(), limits.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -108,10 +113,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Looks at the first byte, and hands the connection to whom it concerns. JSON begins with a brace; HTTP never does.
-async fn introduce(stream: UnixStream, arrivals: Arrivals, http: mpsc::Sender<UnixStream>) -> io::Result<()> {
+async fn introduce(
+    mut stream: UnixStream,
+    arrivals: Arrivals,
+    http: mpsc::Sender<UnixStream>,
+    limits: Limits,
+) -> io::Result<()> {
     let mut first = [0];
-    let length =
-        stream.async_io(Interest::READABLE, || Ok(recv(&stream, &mut first, RecvFlags::PEEK)?.0)).await?;
+    let peeking = stream.async_io(Interest::READABLE, || Ok(recv(&stream, &mut first, RecvFlags::PEEK)?.0));
+    let length = timeout(limits.handshake, peeking).await??;
     if length == 0 {
         return Ok(());
     }
@@ -119,9 +129,25 @@ async fn introduce(stream: UnixStream, arrivals: Arrivals, http: mpsc::Sender<Un
     if first[0].is_ascii_uppercase() {
         http.send(stream).await.ok();
     } else {
-        arrivals.send(Arrival::Lines(stream)).await.ok();
+        match limits.seat() {
+            Ok(seat) => {
+                arrivals.send(Arrival::Lines(stream, seat)).await.ok();
+            }
+            Err(full) => {
+                // What is left unread would reach the client as a reset, before the reason does.
+                let mut said = vec![0; SAID];
+                let _bytes = stream.read(&mut said).await?;
+                stream.write_all(refusal(full).as_bytes()).await?;
+            }
+        }
     }
     Ok(())
+}
+
+/// The one line that a client gets for which there is no place: an answer to no request.
+fn refusal(why: String) -> String {
+    let error = RpcError::full(why);
+    format!("{}\n", serde_json::json!({ "id": null, "error": error }))
 }
 
 /// What speaks HTTP, as axum wants to be given it.

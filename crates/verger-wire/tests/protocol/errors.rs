@@ -78,6 +78,13 @@ fn of_messages() -> Vec<Refusal> {
             To::Any,
         ),
         refusal(
+            RpcError::full(
+                "1024 clients are connected, as many as there may be; raise max_connections under [server], or try again later",
+            ),
+            "On a Unix socket, before anything was asked: `id` is null. Over TCP the upgrade is refused with 503.",
+            To::Frame,
+        ),
+        refusal(
             RpcError::shutting_down(),
             "The server is going down. `data.reason` says so to programs.",
             To::Any,

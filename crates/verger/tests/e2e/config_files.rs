@@ -148,7 +148,7 @@ fn an_override_that_means_nothing_ends_the_start_and_is_named() {
         (
             None,
             Some(("VERGER_SERVER__AUTH", "maybe")),
-            "VERGER_SERVER__AUTH: unknown variant `maybe`, expected `token` or `none`",
+            "VERGER_SERVER__AUTH: unknown variant `maybe`, expected one of `token`, `jwt`, `none`",
         ),
     ] {
         let flags: Vec<_> = flag.iter().flat_map(|flag| ["--config", flag]).collect();

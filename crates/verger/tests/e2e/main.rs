@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod approvals;
+mod bad_input;
 mod budgets;
 mod client_tools;
 mod clients;
@@ -31,6 +32,7 @@ mod load;
 mod local_answers;
 mod matrix;
 mod order;
+mod overload;
 mod overrides;
 mod pages;
 mod probes;
@@ -53,6 +55,7 @@ mod thoughts;
 mod threads;
 mod three_runs;
 mod tokens;
+mod trust;
 mod two_daemons;
 mod unix_socket;
 mod wires;

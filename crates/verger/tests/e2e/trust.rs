@@ -1,0 +1,248 @@
+//! Who gets in over TCP, and how many: a test for each rule of docs/security.md that `listener` and `unix_socket` do not hold.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use verger_testkit::http::{Answer, UPGRADE, get};
+use verger_testkit::{Client, Daemon, Home, Launch, LeakGuard};
+
+use crate::stage::{Stage, thread, verger};
+
+const SECRET: &str = "a secret of more than thirty-two bytes";
+
+/// A file that is its owner's alone.
+fn secret_file(home: &Home, text: &str) -> PathBuf {
+    let file = home.path().join("secret");
+    std::fs::write(&file, text).expect("the home is writable");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("it is this test's own");
+    file
+}
+
+fn upgrade(daemon: &Daemon, authorization: &str) -> Answer {
+    let host = format!("Host: {}", daemon.address());
+    let headers = [&UPGRADE[..], &[&host, authorization]].concat();
+    get(daemon.address(), "/", &headers).expect("it answers")
+}
+
+fn jwt(claims: &Value) -> String {
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, signed.as_bytes()));
+    format!("Authorization: Bearer {signed}.{signature}")
+}
+
+fn unix_sec() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
+}
+
+#[test]
+fn a_token_of_ones_own_is_asked_for_by_serve_and_app_server() {
+    let guard = LeakGuard::new();
+    for command in ["serve", "app-server"] {
+        let home = Home::new().unwrap();
+        home.write_config(&home.config().text()).unwrap();
+        let file = secret_file(&home, "a token of my own, and a long one\n");
+        let listen = if command == "serve" { "127.0.0.1:0" } else { "ws://127.0.0.1:0" };
+        // As the peer's launchers write it, too.
+        let flag = if command == "serve" { "--auth-token-file" } else { "--ws-token-file" };
+        let args = [command, "--listen", listen, flag, file.to_str().unwrap()];
+        let daemon = Launch::new(verger(), &home, &args).start().unwrap();
+        assert_eq!(upgrade(&daemon, "Authorization: Bearer a token of my own, and a long one").status, 101);
+        let refused = upgrade(&daemon, "Authorization: Bearer a token of my own");
+        assert_eq!(refused.status, 401, "{refused:?}");
+        let log = daemon.stderr();
+        assert!(daemon.stop().success());
+        assert!(!log.contains("of my own"), "the token is never shown: {log}");
+    }
+    guard.finish();
+}
+
+#[test]
+fn a_signed_token_is_taken_while_it_is_valid() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    home.write_config(&home.config().text()).unwrap();
+    let file = secret_file(&home, SECRET);
+    let args = ["serve", "--listen", "127.0.0.1:0", "--auth-jwt-secret-file", file.to_str().unwrap()];
+    let daemon = Launch::new(verger(), &home, &args).start().unwrap();
+    let now = unix_sec();
+    assert_eq!(upgrade(&daemon, &jwt(&json!({ "exp": now + 600 }))).status, 101);
+    let good = jwt(&json!({ "exp": now + 600 }));
+    for (authorization, said) in [
+        (jwt(&json!({ "exp": now - 600 })), "expired websocket jwt"),
+        (jwt(&json!({ "exp": now + 900, "nbf": now + 600 })), "websocket jwt is not valid yet"),
+        (jwt(&json!({ "sub": "me" })), "invalid websocket jwt"),
+        (good[..good.len() - 2].to_owned(), "invalid websocket jwt"),
+        (format!("Authorization: Bearer {SECRET}"), "invalid websocket jwt"),
+        ("X-Nothing: 1".to_owned(), "missing websocket bearer token"),
+    ] {
+        let refused = upgrade(&daemon, &authorization);
+        assert_eq!(refused.status, 401, "{refused:?}");
+        assert!(refused.text.contains(said), "{said}: {refused:?}");
+    }
+    let log = daemon.stderr();
+    assert!(daemon.stop().success());
+    assert!(!log.contains(SECRET), "{log}");
+    drop(home);
+    guard.finish();
+}
+
+#[test]
+fn what_would_not_protect_is_refused_at_the_start() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    home.write_config(&home.config().text()).unwrap();
+    let file = secret_file(&home, "short");
+    let file = file.to_str().unwrap();
+    let refused = |args: &[&str]| {
+        let refused = Launch::new(verger(), &home, args).start().expect_err("it must not serve");
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
+        refused.stderr
+    };
+    let open = ["serve", "--listen", "0.0.0.0:0"];
+    let said = refused(&open);
+    assert!(said.contains("--auth-token-file") && said.contains("--auth-jwt-secret-file"), "{said}");
+    let said = refused(&["serve", "--listen", "127.0.0.1:0", "--auth-jwt-secret-file", file]);
+    assert!(said.contains(file) && said.contains("32"), "{said}");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for flag in ["--auth-token-file", "--auth-jwt-secret-file"] {
+        let said = refused(&["serve", "--listen", "127.0.0.1:0", flag, file]);
+        assert!(said.contains(&format!("chmod 600 {file}")), "{said}");
+    }
+    let said = refused(&["serve", "--listen", "127.0.0.1:0", "--auth-token-file", "/nowhere/token"]);
+    assert!(said.contains("/nowhere/token"), "{said}");
+    let said = refused(&["app-server", "--listen", "unix://", "--auth-token-file", file]);
+    assert!(said.contains("over TCP"), "a flag without effect is no protection: {said}");
+    let said = refused(&["app-server", "--listen", "ws://127.0.0.1:0", "--ws-auth", "capability-token"]);
+    assert!(said.contains("--ws-token-file"), "{said}");
+    drop(home);
+    guard.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_more_clients_than_there_may_be() {
+    let stage = Stage::new(|home| home.config().table("[server]\nmax_connections = 2"));
+    let (first, second) = (stage.client("first").await, stage.client("second").await);
+    let full = upgrade(&stage.daemon, "X-Nothing: 1");
+    assert_eq!(full.status, 503, "{full:?}");
+    assert!(full.text.contains("max_connections"), "{full:?}");
+    // In lines, too.
+    let socket = stage.run_socket();
+    let mut lines = UnixStream::connect(socket.strip_prefix("unix://").unwrap()).unwrap();
+    lines.write_all(b"{\"id\":1,\"method\":\"initialize\"}\n").unwrap();
+    let mut said = String::new();
+    lines.read_to_string(&mut said).unwrap();
+    assert!(said.contains("max_connections") && said.contains("\"error\""), "{said}");
+    // The others notice nothing, and who leaves makes room.
+    thread(&first, &stage.home).await;
+    second.close().await;
+    while upgrade(&stage.daemon, "X-Nothing: 1").status == 503 {
+        // Answers come until the server has seen the goodbye.
+        thread(&first, &stage.home).await;
+    }
+    first.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_more_threads_than_one_client_may_follow() {
+    let stage = Stage::new(|home| home.config().table("[server]\nmax_threads_per_connection = 2"));
+    let client = stage.client("client").await;
+    let threads = [stage.saved(&client).await, stage.saved(&client).await];
+    let (code, message) = client.refused("thread/start", json!({ "cwd": stage.home.work() })).await;
+    assert_eq!(code, -32600, "{message}");
+    assert!(message.contains("max_threads_per_connection"), "{message}");
+    let fork = json!({ "threadId": threads[0] });
+    assert!(client.refused("thread/fork", fork).await.1.contains("max_threads_per_connection"));
+    // One that it follows already is none more, and another client has room of its own.
+    client.call("thread/resume", json!({ "threadId": threads[0] })).await;
+    let other = stage.client("other").await;
+    let third = stage.saved(&other).await;
+    assert!(client.refused("thread/resume", json!({ "threadId": third })).await.1.contains("max_threads"));
+    client.call("thread/unsubscribe", json!({ "threadId": threads[1] })).await;
+    client.call("thread/resume", json!({ "threadId": third })).await;
+    drop((client, other));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_does_not_say_what_it_wants_is_let_go() {
+    let stage = Stage::new(|home| home.config().table("[server]\nhandshake_timeout = \"300ms\""));
+    let client = stage.client("client").await;
+    let ends = |mut stream: Box<dyn Read>| {
+        let mut rest = Vec::new();
+        // However it ends: the server hangs up, and has answered nothing but that it does.
+        stream.read_to_end(&mut rest).ok();
+        assert!(!rest.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&rest));
+    };
+    let tcp = || {
+        let stream = TcpStream::connect(stage.daemon.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        stream
+    };
+    // Silent, slow in its headers, and with no end to them.
+    ends(Box::new(tcp()));
+    for begun in ["GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
+        let mut slow = tcp();
+        slow.write_all(begun.as_bytes()).unwrap();
+        ends(Box::new(slow));
+    }
+    let socket = stage.run_socket();
+    let silent = UnixStream::connect(socket.strip_prefix("unix://").unwrap()).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    ends(Box::new(silent));
+    thread(&client, &stage.home).await;
+    client.close().await;
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn files_are_their_owners_alone_whatever_the_umask() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    home.write_config(&home.config().text()).unwrap();
+    let fresh = home.path().join("fresh");
+    std::fs::create_dir(&fresh).unwrap();
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::copy(home.path().join("config.toml"), fresh.join("config.toml")).unwrap();
+    let script = "umask 0; exec \"$0\" serve --listen 127.0.0.1:0";
+    let args = ["-c", script, verger().to_str().unwrap()];
+    let launch = Launch::new(Path::new("/bin/sh"), &home, &args);
+    let daemon = launch.env("VERGER_HOME", fresh.to_str().unwrap()).start().unwrap();
+    let token = std::fs::read_to_string(fresh.join("token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let client = Client::connect(&daemon.url(), "client", &[("Authorization", &bearer)]).await.unwrap();
+    client.initialize(json!({})).await;
+    // So that there is a database with a log beside it.
+    let id = client.call("thread/start", json!({ "cwd": home.work() })).await["thread"]["id"].clone();
+    client.call("turn/start", json!({ "threadId": id, "input": [{ "type": "text", "text": "hi" }] })).await;
+    let (mut open, mut seen) = (vec![fresh.clone()], 0);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = std::fs::symlink_metadata(&path).unwrap();
+            if path.ends_with("config.toml") {
+                continue;
+            }
+            let mode = meta.permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} is open to others: {mode:o}", path.display());
+            seen += 1;
+            if meta.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    assert!(seen > 6, "database, token, socket, run: {seen}");
+    client.close().await;
+    assert!(daemon.stop().success());
+    drop(home);
+    guard.finish();
+}
