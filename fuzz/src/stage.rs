@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
-use verger_server::{Home, Listen, Options};
+use verger_server::{AuthFiles, Home, Listen, Options};
 
 /// Memory where there is a folder for it: the store syncs at each commit.
 const MEMORY: &str = "/dev/shm";
@@ -31,7 +31,7 @@ pub fn open() -> PathBuf {
     fs::write(folder.join("config.toml"), CONFIG).expect("its configuration is written");
     let socket = folder.join("fuzz");
     let listen = Listen::Socket(Some(socket.clone()));
-    let options = Options { home: Home::at(&folder), overrides: Arc::default(), listen };
+    let options = Options { home: Home::at(&folder), overrides: Arc::default(), listen, auth: AuthFiles::default() };
     let (serving, serves) = mpsc::channel();
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
