@@ -31,7 +31,8 @@ pub fn open() -> PathBuf {
     fs::write(folder.join("config.toml"), CONFIG).expect("its configuration is written");
     let socket = folder.join("fuzz");
     let listen = Listen::Socket(Some(socket.clone()));
-    let options = Options { home: Home::at(&folder), overrides: Arc::default(), listen, auth: AuthFiles::default() };
+    let options =
+        Options { home: Home::at(&folder), overrides: Arc::default(), listen, auth: AuthFiles::default() };
     let (serving, serves) = mpsc::channel();
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
