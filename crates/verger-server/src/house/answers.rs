@@ -12,7 +12,7 @@ use verger_wire::types::ThreadStatus;
 use super::{Asked, Change, House, OwnerRequest, Pending};
 use crate::meta::Meta;
 use crate::replier::Replier;
-use crate::thread::{PageQuery, Picture, Walk, WalkError};
+use crate::thread::{PageQuery, Picture, ToThread, Walk, WalkError};
 
 impl House {
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -26,9 +26,17 @@ impl House {
             Answer::NotLoaded => Some(ThreadUnsubscribeStatus::NotLoaded),
         };
         let Some(Pending { replier, .. }) = self.pending.remove(&ticket) else { return };
-        match status {
-            Some(status) => replier.ok(&ThreadUnsubscribeResponse { status }),
-            None => replier.ok(&Empty {}),
+        let left = self.left.take();
+        match (status, left.and_then(|generation| self.threads.get(&generation))) {
+            (Some(status @ ThreadUnsubscribeStatus::Unsubscribed), Some(owner)) => {
+                // An owner that has ended tells nothing more: the answer comes back and is given here.
+                if let Err(gone) = owner.send(ToThread::Left { replier }) {
+                    let ToThread::Left { replier } = gone.0 else { return };
+                    replier.ok(&ThreadUnsubscribeResponse { status });
+                }
+            }
+            (Some(status), _) => replier.ok(&ThreadUnsubscribeResponse { status }),
+            (None, _) => replier.ok(&Empty {}),
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct House {
     /// What probes brought, until their helpers are gone.
     probed: HashMap<Ticket, Probed>,
     threads: HashMap<Generation, ThreadHandle>,
+    /// Whose subscriber has just left: the answer to it must not overtake what the owner still tells.
+    left: Option<Generation>,
     /// Where each thread's helpers start, as its owner last said.
     folders: HashMap<Generation, PathBuf>,
     helpers: HashMap<HelperId, HelperSlot>,
@@ -106,6 +108,7 @@ impl House {
             probe_folders: HashMap::new(),
             probed: HashMap::new(),
             threads: HashMap::new(),
+            left: None,
             folders: HashMap::new(),
             helpers: HashMap::new(),
             tasks: JoinSet::new(),

@@ -46,6 +46,7 @@ impl House {
                 self.send(generation, ToThread::Attach { replier, how, subscription, replaces });
             }
             Effect::Detach { thread: _, generation, subscription } => {
+                self.left = Some(generation);
                 self.send(generation, ToThread::Detach { subscription });
             }
             Effect::Forward { thread: _, generation, ticket } => {

@@ -26,6 +26,10 @@ pub(crate) enum ToThread {
     Detach {
         subscription: SubscriptionId,
     },
+    /// Answer who has unsubscribed: it is told nothing more.
+    Left {
+        replier: Replier,
+    },
     Request {
         ticket: Ticket,
         replier: Replier,

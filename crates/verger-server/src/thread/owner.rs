@@ -11,7 +11,7 @@ use verger_core::ids::{QuestionId, Ticket};
 use verger_core::server;
 use verger_core::thread::{Event, Says, Stream, Thread, ToolOutcome, turns};
 use verger_wire::RpcError;
-use verger_wire::requests::ThreadReadResponse;
+use verger_wire::requests::{ThreadReadResponse, ThreadUnsubscribeResponse, ThreadUnsubscribeStatus};
 use verger_wire::types::Turn;
 
 use super::asking::Asked;
@@ -204,6 +204,9 @@ impl Owner {
             ToThread::Detach { subscription } => {
                 self.subscribers.remove(subscription);
                 self.give_up_hopeless().await;
+            }
+            ToThread::Left { replier } => {
+                replier.ok(&ThreadUnsubscribeResponse { status: ThreadUnsubscribeStatus::Unsubscribed });
             }
             ToThread::Ask { question, ask, asker } => self.ask(question, *ask, asker).await,
             ToThread::Withdraw { question } => self.handle(Event::Withdrawn { question }).await,

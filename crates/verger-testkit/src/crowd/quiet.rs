@@ -130,7 +130,6 @@ impl World {
             for member in &self.members {
                 let beside = |view: &View| topic.scribe.view(&topic.thread, |scribe| view.beside(scribe));
                 let Some(Some(verdict)) = member.view(&topic.thread, beside) else { continue };
-                member.view_mut(&topic.thread, View::at_rest);
                 self.tally.compared += 1;
                 match verdict {
                     Verdict::Same => {

@@ -170,7 +170,6 @@ fn a_torn_turn_ends_without_a_number_at_every_resume() {
 fn only_who_follows_hears() {
     let mut view = new();
     view.unsubscribed();
-    view.at_rest();
     finds(&told(&mut view, &[begun("a", 1)]), "does not follow");
     view.asked(7, "mcpServer/elicitation/request", &json!({ "threadId": T }));
     finds(&view.faults(), "does not follow");

@@ -35,8 +35,6 @@ const FOR_EVERYONE: [&str; 11] = [
 #[derive(Debug, Default)]
 pub(super) struct View {
     following: bool,
-    /// It unsubscribed a moment ago: what the thread's owner had said by then may still come, and is not looked at.
-    left: bool,
     /// The server says where its notifications stand.
     positions: bool,
     cursor: Option<Cursor>,
@@ -126,16 +124,11 @@ impl View {
         }
     }
 
-    /// Whatever was on its way has come.
-    pub(super) fn at_rest(&mut self) {
-        self.left = false;
-    }
-
     /// An answer to thread/start, thread/resume or thread/fork. `since` is what was asked for.
     pub(super) fn answered(&mut self, result: &Value, since: Option<&Cursor>) {
         let replay = &result["replay"];
         self.remember(format!("the answer; since {:?}, replay {replay}", since.map(|since| since.seq)));
-        (self.following, self.left) = (true, false);
+        self.following = true;
         self.questions.begin();
         self.positions = replay.is_object();
         let (turns, recovered) = (&result["thread"]["turns"], replay["recovered"] == true);
@@ -173,7 +166,7 @@ impl View {
     /// The answer to thread/unsubscribe.
     pub(super) fn unsubscribed(&mut self) {
         self.remember("unsubscribed".into());
-        (self.following, self.left) = (false, true);
+        self.following = false;
     }
 
     /// The connection has ended.
@@ -181,7 +174,7 @@ impl View {
         if self.following {
             self.remember("disconnected".into());
         }
-        (self.following, self.left) = (false, false);
+        self.following = false;
     }
 
     /// The server is another process than before: it counts its questions anew.
@@ -194,7 +187,7 @@ impl View {
         self.remember(format!("question {id}: {method}"));
         if !self.following {
             let fault = format!("question {id} of a thread that it does not follow");
-            return self.faults.extend((!self.left).then_some(fault));
+            return self.faults.push(fault);
         }
         self.faults.extend(self.questions.asked(id, params));
     }
@@ -217,7 +210,7 @@ impl View {
         }
         if !self.following {
             let fault = format!("{method} of a thread that it does not follow");
-            return self.faults.extend((!self.left).then_some(fault));
+            return self.faults.push(fault);
         }
         let position = match Position::of(params) {
             Ok(position) => position,

@@ -42,6 +42,34 @@ async fn two_clients_see_the_same_order() {
     stage.finish();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_unsubscribed_hears_nothing_after_the_answer() {
+    let stage = Stage::bare();
+    let (first, second) = (stage.client("first").await, stage.client("second").await);
+    let thread = stage.saved(&first).await;
+    for round in 0..10 * scale() {
+        resume(&second, &thread).await;
+        let (a, b) = (first.mark(), second.mark());
+        let turn = begin_turn(&first, &thread, "STREAM n=3000 size=10").await;
+        second.note(b, "item/agentMessage/delta", |_| true).await;
+        let id = second.begin("thread/unsubscribe", json!({ "threadId": thread })).await.expect("connected");
+        second.answer(b, id, "the answer").await.expect("it is subscribed");
+        ended(&first, a, &turn).await;
+        // A round trip: what was sent before it has come by then.
+        second.call("thread/loaded/list", json!({})).await;
+        let all = second.since(b);
+        let answered = all.iter().position(|m| m["id"] == id).expect("it was answered");
+        let of_stream = |m: &&Value| {
+            let method = m["method"].as_str().unwrap_or_default();
+            m["params"]["threadId"] == thread.as_str() && !method.starts_with("thread/")
+        };
+        let late: Vec<_> = all[answered..].iter().filter(of_stream).collect();
+        assert!(late.is_empty(), "round {round}: {} events after the answer", late.len());
+    }
+    drop((first, second));
+    stage.finish();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_start_during_a_turn_joins_it() {
     let stage = Stage::bare();
