@@ -97,16 +97,16 @@ async fn who_is_waited_for_gets_everything_late_in_few_pieces() {
         turn(&fast, &thread, &text).await;
     }
     let before = stage.daemon.rss().unwrap();
-    let last = begin_turn(&fast, &thread, "STREAM n=40000 size=1000").await;
+    let last = begin_turn(&fast, &thread, "STREAM n=20000 size=1000").await;
     ended(&fast, a, &last).await;
     let grown = stage.daemon.rss().unwrap().saturating_sub(before);
-    assert!(grown < 24 << 20, "47 MB on the wire do not wait in memory: {grown}");
+    assert!(grown < 18 << 20, "23 MB on the wire do not wait in memory: {grown}");
     slow.read_on();
     ended(&slow, b, &last).await;
     let (prompt, late) = (told(&fast, a, &thread), told(&slow, b, &thread));
     assert_eq!(late.events, prompt.events, "each event once, in order");
     assert!(late.texts == prompt.texts, "{} and {} bytes", late.text().len(), prompt.text().len());
-    assert!(prompt.text().ends_with(&streamed(40_000, 1000)));
+    assert!(prompt.text().ends_with(&streamed(20_000, 1000)));
     assert!(late.deltas * 4 < prompt.deltas, "merged: {} of {}", late.deltas, prompt.deltas);
     // It is as prompt as the others from here on.
     let b = slow.mark();
