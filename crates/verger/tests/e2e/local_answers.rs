@@ -7,14 +7,14 @@ use crate::stage::Stage;
 const PROVIDERS: &str = r#"
 [model_providers.gateway]
 name = "Gateway"
-base_url = "https://user:secret1@gateway.example/v1?key=secret2"
+base_url = "https://user:hush1@gateway.example/v1?key=hush2"
 env_key = "GATEWAY_KEY"
-http_headers = { "X-Team" = "secret3" }
+http_headers = { "X-Team" = "hush3" }
 models = ["small", "large", "small"]
 [mcp_servers.off]
 command = "nothing"
 enabled = false
-env = { TOKEN = "secret4" }
+env = { TOKEN = "hush4" }
 "#;
 
 fn stage() -> Stage {
@@ -87,7 +87,7 @@ async fn the_configuration_is_shown_without_its_secrets() {
     let stage = stage();
     let client = stage.client("client").await;
     let read = client.call("config/read", json!({ "includeLayers": true, "cwd": "/" })).await;
-    assert!(!read.to_string().contains("secret"), "{read}");
+    assert!(!read.to_string().contains("hush"), "{read}");
     let config = &read["config"];
     assert_eq!(
         (&config["model"], &config["sandbox_mode"]),
