@@ -7,7 +7,6 @@ use verger_wire::StreamPosition;
 use verger_wire::requests::{Replay, ReplaySince};
 
 use super::asking;
-use super::log::Missed;
 use super::owner::Owner;
 use super::subscribers::Caught;
 use super::walk::{Walk, WalkError};
@@ -97,11 +96,18 @@ impl Owner {
     }
 
     /// Goes on with a client that lags and has taken what waited for it.
-    pub(super) async fn catch_up(&mut self, subscription: SubscriptionId, caught: Caught) {
+    pub(super) async fn catch_up(&mut self, subscription: SubscriptionId, caught: Result<Caught, WalkError>) {
         // It may have left meanwhile.
         let Some(outbox) = self.subscribers.lagging(subscription) else { return };
         let told = match caught {
-            Ok(follower) => self.tell_lagging(&outbox, follower).await,
+            Ok(Caught::Low(follower)) => self.tell_lagging(&outbox, follower).await,
+            // Told here and not by the task that read it: one whose subscription has ended meanwhile is told nothing more.
+            Ok(Caught::Page { mut follower, records, reached }) => {
+                let at = self.caller.shared.clock.unix_ms();
+                tell(&mut follower, &records, &outbox, &self.positions(), at);
+                follower.pass(reached);
+                return self.subscribers.wait(subscription, follower);
+            }
             Err(error) => Err(error),
         };
         match told {
@@ -115,10 +121,11 @@ impl Owner {
                 }
             }
             Ok(Some(follower)) => {
-                let (missed, positions) = (self.log.after(follower.seq(), PAGE), self.positions());
-                let at = self.caller.shared.clock.unix_ms();
-                let bringing = bring_on(follower, missed, outbox, positions, at);
-                self.subscribers.bring_on(subscription, bringing);
+                let missed = self.log.after(follower.seq(), PAGE);
+                self.subscribers.read(subscription, async move {
+                    let (records, reached) = missed.read(PAGE, PAGE_BYTES).await?;
+                    Ok(Caught::Page { follower, records, reached })
+                });
             }
             Err(error) => {
                 tracing::error!(thread = %self.meta.id, %error, "a client that lags cannot be told what it missed");
@@ -177,21 +184,7 @@ impl Gap {
     }
 }
 
-/// Tells a client that lags a page of what it missed, and waits until it has taken most of it.
-async fn bring_on(
-    mut follower: Box<Follower>,
-    missed: Missed,
-    outbox: Outbox,
-    positions: Positions,
-    at: i64,
-) -> Caught {
-    let (records, reached) = missed.read(PAGE, PAGE_BYTES).await?;
-    tell(&mut follower, &records, &outbox, &positions, at);
-    follower.pass(reached);
-    outbox.low().await;
-    Ok(follower)
-}
-
+/// Tells a client that lags what these records tell.
 fn tell(follower: &mut Follower, records: &[(Seq, Record)], outbox: &Outbox, positions: &Positions, at: i64) {
     for told in records.iter().flat_map(|(seq, record)| follower.record(*seq, record)) {
         outbox.event(&positions.event(told, at));

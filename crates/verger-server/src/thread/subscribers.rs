@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use verger_core::ids::{QuestionId, SubscriptionId};
-use verger_core::thread::{Follower, Stream};
+use verger_core::ids::{QuestionId, Seq, SubscriptionId};
+use verger_core::thread::{Follower, Record, Stream};
 
 use super::walk::WalkError;
 use crate::event::Event;
@@ -14,12 +14,17 @@ use crate::outbox::{Closed, Outbox};
 #[derive(Default)]
 pub(super) struct Subscribers {
     all: BTreeMap<SubscriptionId, Subscriber>,
-    /// Those who lag: each comes back when its client has taken what waited for it.
-    lagging: JoinSet<(SubscriptionId, Caught)>,
+    /// Those who lag: each comes back when there is something to do for it.
+    lagging: JoinSet<(SubscriptionId, Result<Caught, WalkError>)>,
 }
 
-/// A follower that may be told more, or why it can't be.
-pub(super) type Caught = Result<Box<Follower>, WalkError>;
+/// What can be done for one who lags.
+pub(super) enum Caught {
+    /// Its client has taken most of what waited.
+    Low(Box<Follower>),
+    /// A page of what it missed has been read, which reaches to this record.
+    Page { follower: Box<Follower>, records: Vec<(Seq, Record)>, reached: Seq },
+}
 
 struct Subscriber {
     outbox: Outbox,
@@ -92,11 +97,7 @@ impl Subscribers {
                 None if subscriber.outbox.event(event) => {}
                 None => {
                     let (outbox, follower) = (subscriber.outbox.clone(), Box::new(stream.follower()));
-                    let low = outbox.low();
-                    let task = self.lagging.spawn(async move {
-                        low.await;
-                        (id, Ok(follower))
-                    });
+                    let task = self.lagging.spawn(low(id, &outbox, follower));
                     subscriber.lag = Some(Lag { outbox, skipped: 0, task });
                 }
             }
@@ -144,7 +145,9 @@ impl Subscribers {
     }
 
     /// The next one who lags and has room again. Never resolves while nobody lags.
-    pub(super) async fn next_caught(&mut self) -> Option<Result<(SubscriptionId, Caught), JoinError>> {
+    pub(super) async fn next_caught(
+        &mut self,
+    ) -> Option<Result<(SubscriptionId, Result<Caught, WalkError>), JoinError>> {
         self.lagging.join_next().await
     }
 
@@ -154,16 +157,22 @@ impl Subscribers {
         subscriber.lag.as_ref().map(|lag| lag.outbox.clone())
     }
 
-    /// Lets a task bring the cursor of one who lags on.
-    pub(super) fn bring_on(
+    /// Lets a task read on for one who lags.
+    pub(super) fn read(
         &mut self,
         subscription: SubscriptionId,
-        bringing: impl Future<Output = Caught> + Send + 'static,
+        reading: impl Future<Output = Result<Caught, WalkError>> + Send + 'static,
     ) {
-        let Some(lag) = self.all.get_mut(&subscription).and_then(|subscriber| subscriber.lag.as_mut()) else {
-            return;
-        };
-        lag.task = self.lagging.spawn(async move { (subscription, bringing.await) });
+        if let Some(lag) = self.all.get_mut(&subscription).and_then(|subscriber| subscriber.lag.as_mut()) {
+            lag.task = self.lagging.spawn(async move { (subscription, reading.await) });
+        }
+    }
+
+    /// Waits until the client of one who lags has taken most of what waits.
+    pub(super) fn wait(&mut self, subscription: SubscriptionId, follower: Box<Follower>) {
+        if let Some(lag) = self.all.get_mut(&subscription).and_then(|subscriber| subscriber.lag.as_mut()) {
+            lag.task = self.lagging.spawn(low(subscription, &lag.outbox, follower));
+        }
     }
 
     /// One who lagged has been told everything; what it has been asked before.
@@ -178,5 +187,18 @@ impl Subscribers {
         if let Some(subscriber) = self.all.get(&subscription) {
             subscriber.outbox.close(Closed::Slow);
         }
+    }
+}
+
+/// Comes back once most of what waits for the client has been taken.
+fn low(
+    subscription: SubscriptionId,
+    outbox: &Outbox,
+    follower: Box<Follower>,
+) -> impl Future<Output = (SubscriptionId, Result<Caught, WalkError>)> + Send + 'static {
+    let low = outbox.low();
+    async move {
+        low.await;
+        (subscription, Ok(Caught::Low(follower)))
     }
 }
