@@ -1,5 +1,6 @@
 //! What clients over TCP present, by the command line or by `[server]`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,5 +92,11 @@ fn given_token(file: &Path) -> Result<Resolved, DaemonError> {
 
 fn unusable(file: &Path) -> impl FnOnce(std::io::Error) -> DaemonError {
     let path = file.to_owned();
-    |cause| DaemonError::Secret { path, cause: cause.to_string() }
+    |cause| {
+        let remedy = match cause.kind() {
+            ErrorKind::NotFound => "; put the secret there, or name another file",
+            _ => "",
+        };
+        DaemonError::Secret { path, cause: format!("{cause}{remedy}") }
+    }
 }

@@ -118,7 +118,7 @@ fn what_would_not_protect_is_refused_at_the_start() {
         assert!(said.contains(&format!("chmod 600 {file}")), "{said}");
     }
     let said = refused(&["serve", "--listen", "127.0.0.1:0", "--auth-token-file", "/nowhere/token"]);
-    assert!(said.contains("/nowhere/token"), "{said}");
+    assert!(said.contains("/nowhere/token") && said.contains("name another file"), "{said}");
     let said = refused(&["app-server", "--listen", "unix://", "--auth-token-file", file]);
     assert!(said.contains("over TCP"), "a flag without effect is no protection: {said}");
     let said = refused(&["app-server", "--listen", "ws://127.0.0.1:0", "--ws-auth", "capability-token"]);
