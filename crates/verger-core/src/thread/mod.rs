@@ -5,6 +5,7 @@
 //! between two events (history up to the log's head, then [`Thread::active_turn`]) fits the events after it without a gap
 //! (K5).
 
+mod answering;
 mod begin;
 mod client_tools;
 mod compaction;
