@@ -247,6 +247,11 @@ impl Outbox {
         }
     }
 
+    /// Whether little waits for the client.
+    pub(crate) fn is_low(&self) -> bool {
+        self.queue().events <= LOW
+    }
+
     /// Takes nothing more.
     pub(crate) fn close(&self, why: Closed) {
         let mut queue = self.queue();

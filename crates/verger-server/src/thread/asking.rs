@@ -1,6 +1,6 @@
 //! Asking clients: a question's way out to every subscriber, and the first answer's way back to whoever asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -112,16 +112,6 @@ impl Owner {
     pub(super) fn send_question(&mut self, question: QuestionId, request: ServerRequest) {
         self.caller.shared.questions.open(question, self.caller.owner.clone());
         self.subscribers.ask(question, &event(question, request));
-    }
-
-    /// Asks a client that has just come what the others have been asked; which questions these are.
-    pub(super) fn replay_questions(&self, outbox: &Outbox) -> BTreeSet<QuestionId> {
-        let open = self.machine.questions();
-        open.map(|(question, request)| {
-            outbox.event(&event(question, request.clone()));
-            question
-        })
-        .collect()
     }
 
     /// Tells those who were asked that they need not answer any more.

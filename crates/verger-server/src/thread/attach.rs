@@ -1,139 +1,190 @@
 //! How a client begins to follow a thread: an answer that shows the thread as it is, and everything after it (K5).
 
-use verger_core::ids::SubscriptionId;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tokio::task::JoinError;
+use verger_core::ids::{Seq, SubscriptionId};
 use verger_core::server;
-use verger_wire::requests::{Replay, ThreadResumeResponse, ThreadTurnsListResponse};
-use verger_wire::types::Turn;
+use verger_core::thread::Follower;
+use verger_wire::requests::{Replay, ThreadResumeResponse};
 use verger_wire::{Notification, RpcError, ThreadStartedNotification};
 
+use super::catching_up::Gap;
+use super::joining::{Drawing, Drawn, Joiner, Moment, Past, Wanted};
 use super::message::Attach;
 use super::owner::Owner;
-use super::pages::{Picture, TurnsQuery};
-use super::walk::WalkError;
 use crate::event::Event;
 use crate::replier::Replier;
 
-/// How much of a thread's turns an answer carries, in bytes as they are kept. Clients page through the rest.
-const TURNS_BYTES: usize = 8 << 20;
-
-/// What a resume shows of a thread beside its turns.
-#[derive(Default)]
-struct Pages {
-    first: Option<ThreadTurnsListResponse>,
-    /// Cursors to the newest turn and the newest item.
-    newest: [Option<String>; 2],
-    /// Cursor to the turns before those in the answer, where it does not hold all.
-    older: Option<String>,
-}
-
-impl Pages {
-    /// What is in no store has none, but an empty one for who asked.
-    async fn of(picture: Option<Picture>, wanted: Option<TurnsQuery>) -> Result<Self, WalkError> {
-        let Some(picture) = picture else {
-            return Ok(Self { first: wanted.map(|_| ThreadTurnsListResponse::default()), ..Self::default() });
-        };
-        let first = match wanted {
-            Some(query) => Some(picture.turns(&query).await?),
-            None => None,
-        };
-        Ok(Self { first, newest: picture.newest().await?, older: None })
-    }
-}
-
 impl Owner {
-    /// Answers with the thread as it is, or with what the client has missed of it, and subscribes: nothing happens to the
-    /// thread in between.
+    /// Answers with the thread as it is, or with what the client has missed of it, and subscribes: for the client nothing
+    /// happens to the thread in between. An answer for which something must be read comes later.
     pub(super) async fn attach(&mut self, replier: Replier, mut how: Attach, subscription: SubscriptionId) {
-        let outbox = replier.outbox().clone();
-        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
-        let gap = match &how {
-            Attach::Resume { since: Some(since), .. } => self.gap(since).await,
-            _ => Ok(None),
-        };
-        if let (Attach::Resume { exclude_turns, .. }, Ok(Some(_))) = (&mut how, &gap) {
-            *exclude_turns = true;
+        if let Attach::Resume { over, .. } = &mut how {
+            let over = std::mem::take(over);
+            // Who joins others does not change how they run.
+            if self.subscribers.is_empty() {
+                self.apply(*over);
+            }
         }
-        // Who asks for no turns asks for nothing about them.
-        let sees_past = matches!(how, Attach::Resume { exclude_turns: false, .. });
-        let shown = match gap {
-            Ok(gap) => self.shown(&how).await.map(|shown| (gap, shown)),
-            Err(message) => Err(message),
-        };
-        match shown {
-            Ok((gap, (turns, pages))) => {
-                let since = gap.as_ref().map(|gap| gap.since);
-                let replay = outbox.wants_positions().then(|| self.replay(since));
-                self.welcome(replier, how, subscription, turns, pages, replay);
-                if let Some(gap) = gap {
-                    self.tell_gap(&outbox, &gap);
+        let raw = matches!(how, Attach::Start { raw: true } | Attach::Resume { raw: true, .. });
+        self.subscribers.insert(subscription, replier.outbox().clone(), raw);
+        let joiner = Joiner { replier, how, subscription };
+        if Wanted::by(&joiner.how).is_nothing() {
+            self.welcome(joiner, &Past::default(), self.log.head(), self.stream.follower()).await;
+        } else {
+            self.joining.push(joiner);
+            self.draw();
+        }
+    }
+
+    /// Begins to draw what those want who wait, as of now.
+    fn draw(&mut self) {
+        let Some(wanted) = self.joining.wanted() else { return };
+        let (head, follower) = (self.log.head(), self.stream.follower());
+        match wanted.clone() {
+            Wanted::Missed(since) => {
+                let gap = self.gap(&since);
+                let drawn = async move { Ok(gap.await?.map_or(Drawn::TooMuch, Drawn::Missed)) };
+                self.joining.draw(&wanted, head, follower, drawn);
+            }
+            Wanted::Past(view) => {
+                let moment = self.moment();
+                let drawn = async move { Past::draw(moment, view).await.map(Drawn::Past) };
+                self.joining.draw(&wanted, head, follower, drawn);
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        match self.picture() {
+            Some(picture) => Moment::Stored(picture),
+            None => Moment::Unstored(self.log.until_now(), self.machine.active_turn().cloned()),
+        }
+    }
+
+    /// Something has been drawn: answers those who waited for it, and goes on with the others.
+    pub(super) async fn drawn(&mut self, drawn: Result<Result<Drawn, String>, JoinError>) {
+        let Some(Drawing { joiners, head, follower }) = self.joining.drawn() else { return };
+        match drawn.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(Drawn::Past(past)) => {
+                for joiner in joiners {
+                    self.welcome(joiner, &past, head, follower.clone()).await;
+                }
+            }
+            Ok(Drawn::Missed(gap)) => {
+                for joiner in joiners {
+                    self.welcome_back(joiner, &gap, head).await;
+                }
+            }
+            Ok(Drawn::TooMuch) => {
+                for mut joiner in joiners {
+                    if let Attach::Resume { since, .. } = &mut joiner.how {
+                        *since = None;
+                    }
+                    self.joining.push_first(joiner);
                 }
             }
             Err(message) => {
-                replier.refuse(&RpcError::internal(message));
-                let (thread, generation) = (self.caller.thread, self.caller.generation);
-                let failed = server::Event::AttachFailed { thread, generation, subscription };
-                return self.caller.house.tell(failed);
+                for joiner in joiners {
+                    self.refuse(joiner, &message);
+                }
             }
+        }
+        self.draw();
+    }
+
+    /// Answers one who comes back, with what it has missed up to `head`.
+    async fn welcome_back(&mut self, joiner: Joiner, gap: &Gap, head: Seq) {
+        let (outbox, subscription) = (joiner.replier.outbox().clone(), joiner.subscription);
+        let replay = outbox.wants_positions().then(|| self.replay(Some(gap.since), head));
+        self.answer(joiner, &Past::default(), replay);
+        if self.subscribers.lag(subscription) {
+            let follower = self.tell_gap(&outbox, gap);
+            self.go_on(subscription, Box::new(follower)).await;
+        }
+    }
+
+    /// Answers with the thread as it was when its log ended at `head`. The follower had heard everything by then.
+    async fn welcome(&mut self, joiner: Joiner, past: &Past, head: Seq, follower: Follower) {
+        let (outbox, subscription) = (joiner.replier.outbox().clone(), joiner.subscription);
+        // Who asks for no turns asks for nothing about them.
+        let sees_past = matches!(joiner.how, Attach::Resume { exclude_turns: false, .. });
+        let replay = outbox.wants_positions().then(|| self.replay(None, head));
+        self.answer(joiner, past, replay);
+        if !self.subscribers.lag(subscription) {
+            return;
         }
         // It is told with the turns that spend; of those before, a client may have heard nothing.
         if let Some(spent) = self.machine.spent_notification().filter(|_| sees_past) {
             outbox.event(&Event::notice(spent, self.caller.shared.clock.unix_ms()));
         }
-        let asked = self.replay_questions(&outbox);
-        self.subscribers.insert(subscription, outbox, raw, asked);
+        self.go_on(subscription, Box::new(follower)).await;
     }
 
-    /// What the answer shows of the thread's history. The error is for people.
-    fn shown(
-        &self,
-        how: &Attach,
-    ) -> impl Future<Output = Result<(Vec<Turn>, Pages), String>> + Send + 'static {
-        let (exclude_turns, resumes, page) = match how {
-            Attach::Start { .. } => (true, false, None),
-            Attach::Fork { exclude_turns } => (*exclude_turns, false, None),
-            Attach::Resume { exclude_turns, page, .. } => (*exclude_turns, true, *page),
-        };
-        let picture = self.picture();
-        let in_memory = (!exclude_turns && picture.is_none()).then(|| self.turns());
-        async move {
-            let (turns, older) = match (&picture, in_memory) {
-                (Some(picture), _) if !exclude_turns => {
-                    picture.newest_turns(TURNS_BYTES).await.map_err(|error| error.to_string())?
-                }
-                (_, Some(turns)) => (turns.await?, None),
-                _ => (Vec::new(), None),
-            };
-            let pages = Pages::of(picture.filter(|_| resumes), page).await;
-            Ok((turns, Pages { older, ..pages.map_err(|error| error.to_string())? }))
-        }
-    }
-
-    fn welcome(
-        &mut self,
-        replier: Replier,
-        how: Attach,
-        subscription: SubscriptionId,
-        turns: Vec<Turn>,
-        pages: Pages,
-        replay: Option<Replay>,
-    ) {
-        if let Attach::Resume { over, .. } = how {
-            // Who joins others does not change how they run.
-            if self.subscribers.is_empty() {
-                self.apply(*over);
-            }
-            let Pages { first, newest: [turns_backwards_cursor, items_backwards_cursor], older } = pages;
-            return replier.ok(&ThreadResumeResponse {
-                started: self.meta.to_response(self.machine.status(), turns, replay),
-                initial_turns_page: first,
+    fn answer(&self, joiner: Joiner, past: &Past, replay: Option<Replay>) {
+        let Joiner { replier, how, subscription } = joiner;
+        let started = self.meta.to_response(self.machine.status(), Vec::new(), replay);
+        if let Attach::Resume { .. } = how {
+            let [turns_backwards_cursor, items_backwards_cursor] = past.newest.clone();
+            let answer = ThreadResumeResponse {
+                started,
+                initial_turns_page: None,
                 turns_backwards_cursor,
                 items_backwards_cursor,
-                older_turns_cursor: older,
+                older_turns_cursor: past.older.clone(),
                 subscription_id: Some(subscription.to_string()),
-            });
+            };
+            return replier.with(Answer::of(&answer, past));
         }
-        replier.ok(&self.meta.to_response(self.machine.status(), turns, replay));
+        replier.with(Answer::of(&started, past));
         let thread = Box::new(self.meta.to_wire(self.machine.status(), Vec::new()));
         self.caller.shared.announce(Notification::ThreadStarted(ThreadStartedNotification { thread }));
+    }
+
+    fn refuse(&mut self, joiner: Joiner, message: &str) {
+        let Joiner { replier, subscription, .. } = joiner;
+        replier.refuse(&RpcError::internal(message));
+        self.subscribers.remove(subscription);
+        let (thread, generation) = (self.caller.thread, self.caller.generation);
+        self.caller.house.tell(server::Event::AttachFailed { thread, generation, subscription });
+    }
+}
+
+/// An answer with the large parts of it in their places as they are.
+#[derive(Serialize)]
+struct Answer<'a> {
+    thread: ThreadWithTurns<'a>,
+    #[serde(rename = "initialTurnsPage", skip_serializing_if = "Option::is_none")]
+    first: Option<&'a RawValue>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct ThreadWithTurns<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns: Option<&'a RawValue>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(answer: &impl Serialize, past: &'a Past) -> Result<Self, RpcError> {
+        let encoded = serde_json::to_value(answer).and_then(serde_json::from_value::<Map<_, _>>);
+        let mut rest =
+            encoded.map_err(|cause| RpcError::internal(format!("result not encodable: {cause}")))?;
+        let Some(Value::Object(mut thread)) = rest.remove("thread") else {
+            return Err(RpcError::internal("result not encodable: it shows no thread"));
+        };
+        let (turns, first) = (past.turns.as_deref(), past.first.as_deref());
+        if turns.is_some() {
+            thread.remove("turns");
+        }
+        if first.is_some() {
+            rest.remove("initialTurnsPage");
+        }
+        Ok(Self { thread: ThreadWithTurns { turns, rest: thread }, first, rest })
     }
 }

@@ -60,10 +60,10 @@ impl Owner {
         Positions { log_epoch: log_epoch.to_owned(), r#gen: self.number }
     }
 
-    /// Where the thread's stream stands, for an answer.
-    pub(super) fn replay(&self, since: Option<Seq>) -> Replay {
+    /// Where in the thread's stream an answer stands that shows it up to `head`.
+    pub(super) fn replay(&self, since: Option<Seq>, head: Seq) -> Replay {
         let Positions { log_epoch, r#gen } = self.positions();
-        let head = u64::from(self.log.head().0);
+        let head = u64::from(head.0);
         let from = since.map_or(head, |since| u64::from(since.0)) + 1;
         Replay { recovered: since.is_some(), from, to: head, head_seq: head, log_epoch, r#gen }
     }
@@ -81,8 +81,8 @@ impl Owner {
         }
     }
 
-    /// Tells a client that comes back what it has missed.
-    pub(super) fn tell_gap(&self, outbox: &Outbox, gap: &Gap) {
+    /// Tells a client that comes back what it has missed, up to where that was read; its cursor there.
+    pub(super) fn tell_gap(&self, outbox: &Outbox, gap: &Gap) -> Follower {
         let (positions, at) = (self.positions(), self.caller.shared.clock.unix_ms());
         let mut follower = Follower::since(self.caller.thread, gap.since);
         for (seq, record) in &gap.records {
@@ -90,8 +90,17 @@ impl Owner {
                 outbox.replay(&positions.event(told, at));
             }
         }
-        for told in follower.catch_up(self.machine.active_turn(), &self.stream) {
-            outbox.replay(&positions.event(told, at));
+        follower
+    }
+
+    /// Goes on with a client that has just been answered, and has been told of the thread up to its cursor.
+    pub(super) async fn go_on(&mut self, subscription: SubscriptionId, follower: Box<Follower>) {
+        match self.subscribers.lagging(subscription) {
+            // At once where that may be: who asks for raw events misses none that the next request causes.
+            Some(outbox) if outbox.is_low() => {
+                self.catch_up(subscription, Ok(Caught::Low(follower))).await;
+            }
+            _ => self.subscribers.wait(subscription, follower),
         }
     }
 

@@ -15,6 +15,7 @@ mod cursor;
 mod forking;
 mod images;
 mod injecting;
+mod joining;
 mod log;
 #[cfg(test)]
 mod long_tests;

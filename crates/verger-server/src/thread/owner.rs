@@ -17,6 +17,7 @@ use verger_wire::types::Turn;
 use super::asking::Asked;
 use super::client_tools::ClientTool;
 use super::forking::{Forking, Seed, failed, unclaimed};
+use super::joining::Joining;
 use super::log::Log;
 use super::manner::Manner;
 use super::message::ToThread;
@@ -59,6 +60,8 @@ pub(super) struct Owner {
     pub(super) meta: Meta,
     pub(super) log: Log,
     pub(super) subscribers: Subscribers,
+    /// Those of them who have no answer yet.
+    pub(super) joining: Joining,
     /// What those of them have been told who keep up.
     pub(super) stream: Stream,
     /// Requests that the machine will answer.
@@ -129,6 +132,7 @@ impl Owner {
             meta,
             log,
             subscribers: Subscribers::default(),
+            joining: Joining::default(),
             stream,
             tickets: HashMap::new(),
             asked: BTreeMap::new(),
@@ -165,6 +169,7 @@ impl Owner {
                     Err(error) => tracing::debug!(%error, "a tool call was given up"),
                 },
                 Some(_) = self.errands.join_next() => {}
+                Some(drawn) = self.joining.next_drawn() => self.drawn(drawn).await,
                 Some(caught) = self.subscribers.next_caught() => match caught {
                     Ok((subscription, caught)) => self.catch_up(subscription, caught).await,
                     // Its subscription has ended.

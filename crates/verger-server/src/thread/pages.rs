@@ -33,7 +33,7 @@ pub(crate) enum PageQuery {
 }
 
 /// A page of turns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TurnsQuery {
     cursor: Option<Cursor>,
     direction: Direction,

@@ -32,8 +32,16 @@ struct Subscriber {
     raw: bool,
     /// What it was asked and not told to forget.
     asked: BTreeSet<QuestionId>,
-    /// Nothing where it has been told everything.
-    lag: Option<Lag>,
+    told: Told,
+}
+
+/// How much of the thread's stream a subscriber has been told.
+enum Told {
+    /// Nothing: it has no answer yet.
+    Nothing,
+    /// Up to a cursor.
+    Some(Lag),
+    Everything,
 }
 
 /// How far a subscriber lags. Dropped with it.
@@ -41,27 +49,32 @@ struct Lag {
     outbox: Outbox,
     /// Bytes of the events that it was not told.
     skipped: usize,
-    /// The task that has its cursor.
-    task: AbortHandle,
+    /// The task that has its cursor, if the owner has not.
+    task: Option<AbortHandle>,
 }
 
 impl Drop for Lag {
     fn drop(&mut self) {
         self.outbox.passed(self.skipped);
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
 impl Subscribers {
-    /// Adds one who has been told everything.
-    pub(super) fn insert(
-        &mut self,
-        subscription: SubscriptionId,
-        outbox: Outbox,
-        raw: bool,
-        asked: BTreeSet<QuestionId>,
-    ) {
-        self.all.insert(subscription, Subscriber { outbox, raw, asked, lag: None });
+    /// Adds one who has no answer yet, and is told nothing before it.
+    pub(super) fn insert(&mut self, subscription: SubscriptionId, outbox: Outbox, raw: bool) {
+        let (asked, told) = (BTreeSet::new(), Told::Nothing);
+        self.all.insert(subscription, Subscriber { outbox, raw, asked, told });
+    }
+
+    /// One has its answer: from here on the owner has a cursor for it. `false`: it left meanwhile.
+    pub(super) fn lag(&mut self, subscription: SubscriptionId) -> bool {
+        let Some(subscriber) = self.all.get_mut(&subscription) else { return false };
+        let outbox = subscriber.outbox.clone();
+        subscriber.told = Told::Some(Lag { outbox, skipped: 0, task: None });
+        true
     }
 
     pub(super) fn remove(&mut self, subscription: SubscriptionId) {
@@ -92,13 +105,14 @@ impl Subscribers {
     /// Tells an event of the stream, which has it already. Who has no room left is a cursor from here on.
     pub(super) fn tell(&mut self, event: &Event, stream: &Stream) {
         for (&id, subscriber) in &mut self.all {
-            match &mut subscriber.lag {
-                Some(lag) => lag.skipped += subscriber.outbox.skip(event),
-                None if subscriber.outbox.event(event) => {}
-                None => {
+            match &mut subscriber.told {
+                Told::Nothing => {}
+                Told::Some(lag) => lag.skipped += subscriber.outbox.skip(event),
+                Told::Everything if subscriber.outbox.event(event) => {}
+                Told::Everything => {
                     let (outbox, follower) = (subscriber.outbox.clone(), Box::new(stream.follower()));
-                    let task = self.lagging.spawn(low(id, &outbox, follower));
-                    subscriber.lag = Some(Lag { outbox, skipped: 0, task });
+                    let task = Some(self.lagging.spawn(low(id, &outbox, follower)));
+                    subscriber.told = Told::Some(Lag { outbox, skipped: 0, task });
                 }
             }
         }
@@ -119,17 +133,19 @@ impl Subscribers {
     }
 
     fn prompt(&self) -> impl Iterator<Item = &Subscriber> {
-        self.all.values().filter(|subscriber| subscriber.lag.is_none())
+        self.all.values().filter(|subscriber| matches!(subscriber.told, Told::Everything))
     }
 
-    /// Tells what is in no log, and holds for everyone.
+    /// Tells what is in no log, and holds for everyone who has an answer.
     pub(super) fn notice(&self, event: &Event) {
-        self.all.values().for_each(|subscriber| subscriber.outbox.notice(event));
+        let answered = self.all.values().filter(|subscriber| !matches!(subscriber.told, Told::Nothing));
+        answered.for_each(|subscriber| subscriber.outbox.notice(event));
     }
 
-    /// Asks all but those who lag: they have not heard yet what the question is about.
+    /// Asks those who have been told everything: the others have not heard yet what the question is about.
     pub(super) fn ask(&mut self, question: QuestionId, event: &Event) {
-        for subscriber in self.all.values_mut().filter(|subscriber| subscriber.lag.is_none()) {
+        let prompt = |subscriber: &&mut Subscriber| matches!(subscriber.told, Told::Everything);
+        for subscriber in self.all.values_mut().filter(prompt) {
             subscriber.outbox.event(event);
             subscriber.asked.insert(question);
         }
@@ -153,8 +169,10 @@ impl Subscribers {
 
     /// The outbox of one who lags; nothing if it left meanwhile.
     pub(super) fn lagging(&self, subscription: SubscriptionId) -> Option<Outbox> {
-        let subscriber = self.all.get(&subscription)?;
-        subscriber.lag.as_ref().map(|lag| lag.outbox.clone())
+        match &self.all.get(&subscription)?.told {
+            Told::Some(lag) => Some(lag.outbox.clone()),
+            Told::Nothing | Told::Everything => None,
+        }
     }
 
     /// Lets a task read on for one who lags.
@@ -163,22 +181,22 @@ impl Subscribers {
         subscription: SubscriptionId,
         reading: impl Future<Output = Result<Caught, WalkError>> + Send + 'static,
     ) {
-        if let Some(lag) = self.all.get_mut(&subscription).and_then(|subscriber| subscriber.lag.as_mut()) {
-            lag.task = self.lagging.spawn(async move { (subscription, reading.await) });
+        if let Some(Subscriber { told: Told::Some(lag), .. }) = self.all.get_mut(&subscription) {
+            lag.task = Some(self.lagging.spawn(async move { (subscription, reading.await) }));
         }
     }
 
     /// Waits until the client of one who lags has taken most of what waits.
     pub(super) fn wait(&mut self, subscription: SubscriptionId, follower: Box<Follower>) {
-        if let Some(lag) = self.all.get_mut(&subscription).and_then(|subscriber| subscriber.lag.as_mut()) {
-            lag.task = self.lagging.spawn(low(subscription, &lag.outbox, follower));
+        if let Some(Subscriber { told: Told::Some(lag), .. }) = self.all.get_mut(&subscription) {
+            lag.task = Some(self.lagging.spawn(low(subscription, &lag.outbox, follower)));
         }
     }
 
     /// One who lagged has been told everything; what it has been asked before.
     pub(super) fn caught_up(&mut self, subscription: SubscriptionId) -> Option<&mut BTreeSet<QuestionId>> {
         let subscriber = self.all.get_mut(&subscription)?;
-        subscriber.lag = None;
+        subscriber.told = Told::Everything;
         Some(&mut subscriber.asked)
     }
 

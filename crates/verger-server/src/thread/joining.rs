@@ -1,0 +1,196 @@
+//! Clients that begin to follow a thread, until each has its answer.
+//!
+//! What an answer shows of the past may be long. It is read and encoded beside the owner, at one moment of the thread for all
+//! who want the same and wait by then; each is a cursor at that moment until it has its answer, and goes on from there (K5).
+
+use std::collections::VecDeque;
+
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::task::{JoinError, JoinSet};
+use verger_core::ids::{Seq, SubscriptionId};
+use verger_core::thread::{Follower, UnderWay, turns};
+use verger_wire::requests::{ReplaySince, ThreadTurnsListResponse};
+
+use super::catching_up::Gap;
+use super::log::UntilNow;
+use super::message::Attach;
+use super::pages::{Picture, TurnsQuery};
+use super::walk::WalkError;
+use crate::replier::Replier;
+
+/// How much of a thread's turns an answer carries, in bytes as they are kept. Clients page through the rest.
+const TURNS_BYTES: usize = 8 << 20;
+
+/// A client that has no answer yet.
+#[derive(Debug)]
+pub(super) struct Joiner {
+    pub(super) replier: Replier,
+    pub(super) how: Attach,
+    pub(super) subscription: SubscriptionId,
+}
+
+/// Those of one thread.
+#[derive(Default)]
+pub(super) struct Joining {
+    waiting: VecDeque<Joiner>,
+    /// For whom something is drawn. One thing at a time: what they want may be large.
+    drawing: Option<Drawing>,
+    draws: JoinSet<Result<Drawn, String>>,
+}
+
+/// Who waits for what is being drawn.
+#[derive(Debug)]
+pub(super) struct Drawing {
+    pub(super) joiners: Vec<Joiner>,
+    /// The end of the thread's log when it began.
+    pub(super) head: Seq,
+    /// One who had heard everything at that moment.
+    pub(super) follower: Follower,
+}
+
+/// What an answer needs that is not at hand.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Wanted {
+    Missed(ReplaySince),
+    Past(View),
+}
+
+/// Which parts of a thread's past an answer shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct View {
+    turns: bool,
+    page: Option<TurnsQuery>,
+    /// Cursors to the newest turn and the newest item.
+    newest: bool,
+}
+
+/// What an answer needed.
+#[derive(Debug)]
+pub(super) enum Drawn {
+    Missed(Gap),
+    /// Who comes back has missed too much, or what was forgotten since: it is better told everything.
+    TooMuch,
+    Past(Past),
+}
+
+/// What an answer shows of a thread's past. The large parts are JSON already.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) turns: Option<Box<RawValue>>,
+    /// The page that was asked for.
+    pub(super) first: Option<Box<RawValue>>,
+    /// Cursors to the newest turn and the newest item.
+    pub(super) newest: [Option<String>; 2],
+    /// Cursor to the turns before those in the answer, where it does not hold all.
+    pub(super) older: Option<String>,
+}
+
+/// A thread as it was at some moment.
+pub(super) enum Moment {
+    Stored(Picture),
+    /// In no store. With the active turn as far as it had come.
+    Unstored(UntilNow, Option<UnderWay>),
+}
+
+// === impl Joining ===
+
+impl Joining {
+    pub(super) fn push(&mut self, joiner: Joiner) {
+        self.waiting.push_back(joiner);
+    }
+
+    /// One whose cursor is no use waits on, for everything.
+    pub(super) fn push_first(&mut self, joiner: Joiner) {
+        self.waiting.push_front(joiner);
+    }
+
+    /// What is to be drawn next; nothing while something is, or nobody waits. Who is gone gets nothing.
+    pub(super) fn wanted(&mut self) -> Option<Wanted> {
+        if self.drawing.is_some() {
+            return None;
+        }
+        self.waiting.retain(|joiner| joiner.replier.outbox().why_closed().is_none());
+        self.waiting.front().map(|joiner| Wanted::by(&joiner.how))
+    }
+
+    /// Draws for all who want this.
+    pub(super) fn draw(
+        &mut self,
+        wanted: &Wanted,
+        head: Seq,
+        follower: Follower,
+        drawn: impl Future<Output = Result<Drawn, String>> + Send + 'static,
+    ) {
+        let (joiners, others): (Vec<_>, Vec<_>) =
+            self.waiting.drain(..).partition(|joiner| Wanted::by(&joiner.how) == *wanted);
+        self.waiting.extend(others);
+        self.drawing = Some(Drawing { joiners, head, follower });
+        self.draws.spawn(drawn);
+    }
+
+    /// The next thing that has been drawn. Never resolves while nothing is.
+    pub(super) async fn next_drawn(&mut self) -> Option<Result<Result<Drawn, String>, JoinError>> {
+        self.draws.join_next().await
+    }
+
+    /// Those for whom it was.
+    pub(super) fn drawn(&mut self) -> Option<Drawing> {
+        self.drawing.take()
+    }
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    pub(super) fn by(how: &Attach) -> Self {
+        match how {
+            Attach::Start { .. } => Self::Past(View::default()),
+            Attach::Fork { exclude_turns } => Self::Past(View { turns: !exclude_turns, ..View::default() }),
+            Attach::Resume { since: Some(since), .. } => Self::Missed(since.clone()),
+            Attach::Resume { exclude_turns, page, .. } => {
+                Self::Past(View { turns: !exclude_turns, page: *page, newest: true })
+            }
+        }
+    }
+
+    /// Whether an answer needs nothing that would have to be read.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::Past(View::default())
+    }
+}
+
+// === impl Past ===
+
+impl Past {
+    /// The error is for people.
+    pub(super) async fn draw(moment: Moment, view: View) -> Result<Self, String> {
+        let said = |error: WalkError| error.to_string();
+        let mut past = Self::default();
+        let picture = match moment {
+            Moment::Stored(picture) => picture,
+            Moment::Unstored(log, active) => {
+                // It has no pages, but an empty one for who asked.
+                past.first = view.page.map(|_| raw(&ThreadTurnsListResponse::default())).transpose()?;
+                if view.turns {
+                    past.turns = Some(raw(&turns(log.read().await?, active.as_ref()))?);
+                }
+                return Ok(past);
+            }
+        };
+        if view.turns {
+            let (turns, older) = picture.newest_turns(TURNS_BYTES).await.map_err(said)?;
+            (past.turns, past.older) = (Some(raw(&turns)?), older);
+        }
+        if let Some(query) = &view.page {
+            past.first = Some(raw(&picture.turns(query).await.map_err(said)?)?);
+        }
+        if view.newest {
+            past.newest = picture.newest().await.map_err(said)?;
+        }
+        Ok(past)
+    }
+}
+
+fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>, String> {
+    to_raw_value(value).map_err(|cause| format!("the answer cannot be written as JSON: {cause}"))
+}
