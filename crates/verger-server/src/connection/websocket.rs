@@ -19,6 +19,10 @@ use crate::outbox::{Breach, Closed};
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const SLOW_CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a client that was told why may take to hang up: as a rule, and when it is cut for being slow.
+const LINGER_LIMIT: Duration = Duration::from_secs(2);
+const SLOW_LINGER_LIMIT: Duration = Duration::from_secs(30);
+
 /// Close codes: the server leaves; the client broke a rule of WebSockets (RFC 6455, 7.4.1); it did not keep up.
 const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
@@ -104,6 +108,9 @@ impl Transmit for Outgoings {
         };
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
-        timeout(limit, self.sink.send(Message::Close(Some(frame)))).await.ok();
+        if let Ok(Ok(())) = timeout(limit, self.sink.send(Message::Close(Some(frame)))).await {
+            let slow = why == Closed::Slow;
+            self.progress.linger(if slow { SLOW_LINGER_LIMIT } else { LINGER_LIMIT }).await;
+        }
     }
 }

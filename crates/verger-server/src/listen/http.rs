@@ -10,17 +10,17 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Counted, Counting};
+use super::socket::Socket;
 
 /// Connections that are not upgraded yet; more wait in the kernel.
 const HANDSHAKES: usize = 1024;
 
 /// Takes connections until the shutdown, then waits for requests under way.
-pub(super) async fn serve<L: Listener>(
+pub(super) async fn serve<L: Listener<Io: Into<Socket>>>(
     mut listener: Counting<L>,
     app: Router,
     handshake: Duration,
@@ -45,10 +45,7 @@ pub(super) async fn serve<L: Listener>(
 }
 
 /// Answers requests until one of them is an upgrade, or until none came in time.
-async fn connection<T>(stream: Counted<T>, app: Router, handshake: Duration, shutdown: CancellationToken)
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn connection(stream: Counted, app: Router, handshake: Duration, shutdown: CancellationToken) {
     let progress = stream.progress();
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -6,6 +6,7 @@ mod http;
 mod jwt;
 mod limits;
 mod progress;
+mod socket;
 mod unix;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! (K5, K6).
 
 use serde_json::{Value, json};
-use verger_testkit::{Client, Goodbye, NoResult};
+use verger_testkit::{Client, Goodbye, Link, NoResult};
 
 use crate::approvals::{ASK, WRITE, asking};
 use crate::stage::{Stage, begin_turn, closed, ended, resume, turn};
@@ -229,5 +229,30 @@ async fn a_client_that_gives_no_sign_of_life_is_let_go_and_one_that_only_listens
     let id = begin_turn(&other, &thread, "hi").await;
     ended(&quiet, from, &id).await;
     drop((dead, quiet, other));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_cut_while_it_talks_is_told_why() {
+    let stage = Stage::bare();
+    let fast = stage.client("fast").await;
+    let thread = stage.saved(&fast).await;
+    let narrow = Link::narrow(&stage.daemon.url(), 16 << 10).await.expect("a connection");
+    let slow = Client::over(narrow, "slow");
+    slow.initialize(json!({})).await;
+    resume(&slow, &thread).await;
+    let a = fast.mark();
+    slow.stop_reading();
+    let id = begin_turn(&fast, &thread, "STREAM n=20000 size=200").await;
+    ended(&fast, a, &id).await;
+    let _log = stage.daemon.stderr_with("did not keep up");
+    // What it says now is heard by nobody. Closed with that unread, the connection would be reset, and with it go the last
+    // words.
+    for _ in 0..20 {
+        slow.begin("thread/loaded/list", json!({})).await.expect("it is not told yet");
+    }
+    slow.read_on();
+    assert_eq!(slow.closed().await, CUT);
+    drop((fast, slow));
     stage.finish();
 }
