@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod rust_tests;
 mod sanitized;
+mod seeds;
 mod soak;
 mod soak_table;
 mod suite;

@@ -1,7 +1,7 @@
 //! `soak`: the end-to-end tests that ask about leaks, ten times as long or in full, and an hour of fuzzing; what they
 //! measured goes into docs/soak.md.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use serde_json::{Map, Value};
 
@@ -13,6 +13,7 @@ use crate::leaks;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, program, read, watch};
 use crate::sanitized;
+use crate::seeds;
 use crate::soak_table::add_row;
 
 const RUNS: [LongRun; 12] = [
@@ -33,12 +34,12 @@ const RUNS: [LongRun; 12] = [
     },
     LongRun {
         name: "crowd",
-        work: Work::Test("crowd::every_view_is_the_log_at_its_place"),
+        work: Work::Seeds("crowd::every_view_is_the_log_at_its_place"),
         about: "50 random clients of 8 threads; at every rest each knows what the log tells up to its place",
     },
     LongRun {
         name: "crowd-network",
-        work: Work::Test("crowd::every_view_is_the_log_at_its_place_over_a_bad_network"),
+        work: Work::Seeds("crowd::every_view_is_the_log_at_its_place_over_a_bad_network"),
         about: "the same through a proxy that delays, splits, stalls and cuts",
     },
     LongRun {
@@ -79,7 +80,7 @@ const RUNS: [LongRun; 12] = [
 ];
 
 /// How many times longer than in `test`.
-const SCALE: &str = "10";
+pub(crate) const SCALE: &str = "10";
 
 const HEAD: &str = "\
 # Long runs
@@ -98,6 +99,8 @@ enum Work {
     /// An end-to-end test, by its name in the binary `e2e`. It takes its length from VERGER_TEST_SCALE and prints one
     /// line `SOAK {"figure": 1, ...}` to its stdout.
     Test(&'static str),
+    /// The same, once for each of many seeds.
+    Seeds(&'static str),
     Fuzz(fuzz::Target),
     /// An hour of everything at once, on a release build.
     Chaos,
@@ -152,6 +155,7 @@ fn minutes_of<'a>(words: &[&'a str]) -> Result<(Vec<&'a str>, u64), Error> {
 fn one(house: &House, run: &LongRun, minutes: u64) -> Result<Outcome, Error> {
     let measured = match run.work {
         Work::Test(test) => measure(house, run.name, &format!("binary(e2e) & test(={test})"), SCALE, &[])?,
+        Work::Seeds(test) => seeds::all(house, run.name, &format!("binary(e2e) & test(={test})"))?,
         Work::Fuzz(target) => fuzz::long(house, target)?.cells(),
         Work::Shim => {
             let watched = sanitized::shim(house)?;
@@ -182,6 +186,19 @@ fn measure(
     scale: &str,
     env: &[(&str, OsString)],
 ) -> Result<Vec<(String, String)>, Error> {
+    let env: Vec<(&str, &OsStr)> = env.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+    let found = measured(house, name, filter, scale, &env)?;
+    Ok(cells(&found))
+}
+
+/// The same, as they were said.
+pub(crate) fn measured(
+    house: &House,
+    name: &'static str,
+    filter: &str,
+    scale: &str,
+    env: &[(&str, &OsStr)],
+) -> Result<Map<String, Value>, Error> {
     let mut found = Vec::new();
     // All of the workspace is built, so that the programs that the test starts are there too; one test runs.
     watch(
@@ -189,20 +206,24 @@ fn measure(
             .args(["nextest", "run", "--workspace", "--locked", "--no-capture"])
             .args(["--filterset", filter])
             .env("VERGER_TEST_SCALE", scale)
-            .envs(env.iter().map(|(name, value)| (name, value))),
+            .envs(env.iter().copied()),
         |line| {
             if let Some((_, figures)) = line.split_once("SOAK ") {
                 found.push(figures.to_owned());
             }
         },
     )?;
-    figures_of(name, &found)
+    figures(name, &found)
 }
 
 /// The figures of the one line that was `found`, for people.
 pub(crate) fn figures_of(name: &'static str, found: &[String]) -> Result<Vec<(String, String)>, Error> {
-    let figures = figures(name, found)?;
-    Ok(figures.iter().map(|(name, figure)| (name.replace('_', " "), plain(figure))).collect())
+    Ok(cells(&figures(name, found)?))
+}
+
+/// Figures as a row of the table has them.
+pub(crate) fn cells(figures: &Map<String, Value>) -> Vec<(String, String)> {
+    figures.iter().map(|(name, figure)| (name.replace('_', " "), plain(figure))).collect()
 }
 
 fn figures(name: &'static str, found: &[String]) -> Result<Map<String, Value>, Error> {

@@ -99,6 +99,7 @@ impl World {
             self.batch().await?;
             if self.taken() >= next {
                 self.rest().await?;
+                eprintln!("seed {}: {} steps, all at rest", self.plan.seed, self.taken());
                 if self.rng.u32(0..3) == 0 {
                     self.empty().await?;
                     self.return_scribes().await?;
