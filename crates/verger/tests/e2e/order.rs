@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use verger_testkit::Client;
 
-use crate::stage::{Stage, begin_turn, ended, resume, say, scale};
+use crate::stage::{Stage, begin_turn, ended, resume, say, scale, turn};
 
 fn of_turn(client: &Client, from: usize, thread: &str) -> Vec<Value> {
     let all = client.since(from).into_iter();
@@ -167,5 +167,24 @@ async fn a_resume_while_the_thread_closes_succeeds() {
     assert_ne!(new, old);
     assert_eq!(helpers.alive(), [0; 0], "the next start of the same server waited for the old one's proof");
     drop((first, second));
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_what_another_is_shown_of_a_long_thread() {
+    let stage = Stage::bare();
+    let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
+    let client = Client::open_with(&stage.daemon.url(), "client", quiet).await;
+    let thread = stage.saved(&client).await;
+    turn(&client, &thread, "STREAM n=60 size=131072").await;
+    let from = client.mark();
+    let resumes = client.begin("thread/resume", json!({ "threadId": thread })).await.expect("connected");
+    let asks = client.begin("thread/read", json!({ "threadId": thread })).await.expect("connected");
+    let resumed = client.answer(from, resumes, "thread/resume").await.expect("the thread");
+    let shown = resumed["thread"]["turns"].to_string().len();
+    assert!(shown > 7 << 20, "{shown} bytes take their time");
+    let answers: Vec<i64> = client.since(from).iter().filter_map(|message| message["id"].as_i64()).collect();
+    assert_eq!(answers, [asks, resumes], "what asks for little is answered meanwhile");
+    drop(client);
     stage.finish();
 }
