@@ -106,6 +106,10 @@ pub struct ServerSection {
     /// How long a connection may take until it is a WebSocket, or on a Unix socket says its first byte. Then it is closed.
     #[schemars(example = &"30s")]
     handshake_timeout: Period,
+    /// How long a client may take until it has initialized. Then its connection is closed: over a WebSocket with code 1001
+    /// `initialize_timeout`. Generous, as a person may be stepping through a client's start in a debugger.
+    #[schemars(example = &"10m")]
+    initialize_timeout: Period,
     /// How long a client on a WebSocket may be silent before it is asked for a sign of life, by a ping. `"0s"` means never.
     #[schemars(example = &"1m")]
     ping_interval: Period,
@@ -127,6 +131,9 @@ impl ServerSection {
         if self.handshake_timeout.0.is_zero() {
             return Err(("handshake_timeout", "no client is that fast; write one like \"10s\""));
         }
+        if self.initialize_timeout.0.is_zero() {
+            return Err(("initialize_timeout", "no client is that fast; write one like \"60s\""));
+        }
         Ok(())
     }
 
@@ -138,6 +145,11 @@ impl ServerSection {
     /// How many threads one client may follow.
     pub(super) fn max_threads(&self) -> usize {
         self.max_threads_per_connection
+    }
+
+    /// How long a client may stay that never says who it is.
+    pub(crate) fn initialize_timeout(&self) -> Duration {
+        self.initialize_timeout.0
     }
 
     /// How clients are asked for a sign of life.
@@ -159,6 +171,7 @@ impl Default for ServerSection {
             max_connections: 1024,
             max_threads_per_connection: Rules::default().max_threads_per_connection,
             handshake_timeout: Period(Duration::from_secs(10)),
+            initialize_timeout: Period(Duration::from_secs(60)),
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             ping_interval: Period(Duration::from_secs(20)),

@@ -39,18 +39,16 @@ const REPLAY: &str = "verger/replay";
 /// well be gone: the two look the same.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a client may stay that never says who it is. Generous: a person may be stepping through its start in a debugger.
-pub(crate) const INITIALIZE_LIMIT: Duration = Duration::from_secs(60);
-
-/// Serves one WebSocket until it ends, from either side.
+/// Serves one WebSocket until it ends, from either side. `patience` is how long it may take to initialize.
 pub(crate) async fn serve_websocket(
     socket: WebSocket,
     progress: Progress,
     dispatch: Dispatch,
     shutdown: CancellationToken,
+    patience: Duration,
 ) {
     let (incomings, outgoings) = websocket::halves(socket, progress);
-    serve(incomings, outgoings, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
+    serve(incomings, outgoings, dispatch, shutdown, Some(patience)).await;
 }
 
 /// Serves a client that speaks in JSON lines until it ends, from either side. `patience` is how long it may take to
@@ -83,8 +81,14 @@ async fn serve<R: Receive, T: Transmit>(
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let in_flight = InFlight::default();
     let patience = patience.map(|limit| Box::pin(sleep(limit)));
-    let reader =
-        Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone(), patience };
+    let reader = Reader {
+        incomings,
+        outbox: outbox.clone(),
+        dispatch,
+        in_flight: in_flight.clone(),
+        patience,
+        ran_out: false,
+    };
     let goodbye = Goodbye { house, connection, outbox: outbox.clone() };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
@@ -138,6 +142,8 @@ struct Reader<R> {
     in_flight: InFlight,
     /// Until the client has initialized, or is relayed.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Whether it ended because the client did neither.
+    ran_out: bool,
 }
 
 impl<R: Receive> Reader<R> {
@@ -146,7 +152,7 @@ impl<R: Receive> Reader<R> {
         while let Some(message) = self.next().await {
             self.message(message).await;
         }
-        self.incomings.ended()
+        if self.ran_out { Closed::Uninitialized } else { self.incomings.ended() }
     }
 
     /// A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
@@ -157,6 +163,7 @@ impl<R: Receive> Reader<R> {
             message = self.incomings.receive() => message,
             () = patience.as_mut() => {
                 tracing::info!(connection = %self.dispatch.connection, "the client never initialized and is cut");
+                self.ran_out = true;
                 None
             }
         }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use verger_core::ids::ConnectionId;
 
 use super::DaemonError;
-use crate::connection::{self, INITIALIZE_LIMIT};
+use crate::connection;
 use crate::dispatch::{ANSWERS, Dispatch};
 use crate::house::{HouseHandle, ToHouse};
 use crate::listen::{self, Arrival, Listeners, Stopping};
@@ -62,14 +62,15 @@ impl Serving<'_> {
             tokio::select! {
                 Some(arrival) = arriving.recv() => {
                     let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
+                    let patience = self.shared.config().server.initialize_timeout();
                     connections.spawn(async move {
                         match arrival {
                             Arrival::WebSocket(socket, progress, _seat) => {
-                                connection::serve_websocket(*socket, progress, dispatch, shutdown).await;
+                                connection::serve_websocket(*socket, progress, dispatch, shutdown, patience).await;
                             }
                             Arrival::Lines(stream, _seat) => {
                                 let (from, to) = stream.into_split();
-                                connection::serve_lines(from, to, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
+                                connection::serve_lines(from, to, dispatch, shutdown, Some(patience)).await;
                             }
                         }
                         Client::Guest

@@ -26,6 +26,7 @@ mod injecting;
 mod interrupt;
 mod kill;
 mod labels;
+mod limits;
 mod listener;
 mod lists;
 mod load;
