@@ -74,7 +74,8 @@ pub struct ServerSection {
     /// Where `verger serve` listens; `--listen` wins. Without it, `127.0.0.1:7717`.
     #[schemars(example = &"127.0.0.1:7800")]
     pub listen: Option<String>,
-    /// What clients of `verger serve` present over TCP. `--auth-token-file` and `--auth-jwt-secret-file` win.
+    /// What clients present over TCP; the `--auth-...` flags win. `verger app-server --listen ws://...` asks for it, too, but
+    /// not for a token that nobody named a file for: the clients that start it bring none.
     pub auth: Auth,
     /// The file that holds the token for `auth = "token"`: its owner's alone. Without it, the one that `verger serve` makes;
     /// an address that other machines reach needs one.

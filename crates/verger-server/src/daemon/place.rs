@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use verger_reaper::live_runs;
 
 use super::DaemonError;
-use super::auth::{AuthFiles, Resolved};
+use super::auth::{AuthOptions, Presented, Resolved};
 use crate::config::Config;
 use crate::home::Home;
-use crate::listen::{Credential, Guard, Listeners, UnixSocket};
+use crate::listen::{Guard, Listeners, UnixSocket};
 use crate::run_file::RunFile;
 
 /// The port of a daemon that was told no other.
@@ -29,7 +29,7 @@ pub enum Listen {
         /// The configuration's `server.listen`, or the default, where nothing is said.
         address: Option<SocketAddr>,
     },
-    /// Over TCP, without a token unless the command line names one.
+    /// Over TCP, without a token unless the command line or the configuration names one.
     WebSocket(SocketAddr),
     /// Over a Unix socket: this one, or the home's.
     Socket(Option<PathBuf>),
@@ -101,15 +101,14 @@ pub(super) struct Places {
     pub(super) address: Option<SocketAddr>,
     pub(super) socket: Option<PathBuf>,
     pub(super) run_socket: Option<PathBuf>,
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) is_guarded: bool,
+    pub(super) presented: Presented,
 }
 
 impl Places {
     /// Opens what `listen` says, and the run's own socket.
     pub(super) async fn open(
         listen: &Listen,
-        auth: &AuthFiles,
+        auth: &AuthOptions,
         home: &Home,
         config: &Config,
         run_dir: &Path,
@@ -138,8 +137,7 @@ impl Places {
         if let Some(address) = open_to.filter(|_| !auth.is_explicit) {
             return Err(DaemonError::Unguarded { address });
         }
-        let Resolved { credential, token_file, .. } = auth;
-        let is_guarded = !matches!(credential, Credential::None);
+        let Resolved { credential, presented, .. } = auth;
         let mut listeners = Listeners { tcp: None, sockets: Vec::new(), limits: config.server.limits() };
         let address = match tcp {
             None => None,
@@ -176,6 +174,6 @@ impl Places {
                 None
             }
         };
-        Ok(Self { listeners, address, socket, run_socket, token_file, is_guarded })
+        Ok(Self { listeners, address, socket, run_socket, presented })
     }
 }

@@ -61,6 +61,82 @@ fn a_token_of_ones_own_is_asked_for_by_serve_and_app_server() {
     guard.finish();
 }
 
+/// In hexadecimal digits.
+fn sha256(text: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_token_may_be_given_by_its_hash() {
+    let guard = LeakGuard::new();
+    let token = "a token that the server never sees before a client shows it";
+    let hash = sha256(token);
+    for (command, listen, words) in [
+        ("serve", "127.0.0.1:0", vec!["--auth-token-sha256"]),
+        // As the peer's launchers write it, too.
+        ("app-server", "ws://127.0.0.1:0", vec!["--ws-auth", "capability-token", "--ws-token-sha256"]),
+    ] {
+        let home = Home::new().unwrap();
+        home.write_config(&home.config().text()).unwrap();
+        let args = [&[command, "--listen", listen], &words[..], &[&hash]].concat();
+        let daemon = Launch::new(verger(), &home, &args).start().unwrap();
+        assert_eq!(upgrade(&daemon, &format!("Authorization: Bearer {token}")).status, 101);
+        for (authorization, said) in [
+            (format!("Authorization: Bearer {token}s"), "invalid websocket bearer token"),
+            (format!("Authorization: Bearer {hash}"), "invalid websocket bearer token"),
+            ("X-Nothing: 1".to_owned(), "missing websocket bearer token"),
+        ] {
+            let refused = upgrade(&daemon, &authorization);
+            assert_eq!(refused.status, 401, "{authorization}: {refused:?}");
+            assert!(refused.text.contains(said), "{said}: {refused:?}");
+        }
+        assert!(!home.path().join("token").exists(), "none is made that nobody asks for");
+        assert!(daemon.stop().success());
+    }
+    guard.finish();
+}
+
+#[test]
+fn what_the_configuration_chose_holds_for_app_server_too() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    let token = "a token that the configuration names";
+    let file = secret_file(&home, token);
+    let start = |more: &[&str]| {
+        let args = [&["app-server", "--listen", "ws://127.0.0.1:0"], more].concat();
+        Launch::new(verger(), &home, &args).start().unwrap()
+    };
+    let statuses = |daemon: Daemon| {
+        let statuses = ["X-Nothing: 1", &format!("Authorization: Bearer {token}")]
+            .map(|authorization| upgrade(&daemon, authorization).status);
+        let said = daemon.stderr_with("token:");
+        assert!(daemon.stop().success());
+        (statuses, said)
+    };
+    let configure = |keys: &str| {
+        let server = format!("[server]\n{keys}");
+        home.write_config(&home.config().table(&server).text()).unwrap();
+    };
+    // Without a choice it listens as existing clients expect, and says so.
+    configure("");
+    let (open, said) = statuses(start(&[]));
+    assert_eq!(open, [101, 101]);
+    assert!(said.contains("token:       none: whoever reaches the port may do everything"), "{said}");
+    // With one, no client gets in without, unless the one who starts it says so.
+    configure(&format!("auth_token_file = {file:?}"));
+    assert_eq!(statuses(start(&[])).0, [401, 101]);
+    assert_eq!(statuses(start(&["--config", "server.auth=none"])).0, [101, 101]);
+    assert_eq!(statuses(start(&["--auth-token-sha256", &sha256("another")])).0, [401, 401]);
+    let secret = secret_file(&home, SECRET);
+    configure(&format!("auth = \"jwt\"\nauth_jwt_secret_file = {secret:?}"));
+    let daemon = start(&[]);
+    assert_eq!(upgrade(&daemon, &jwt(&json!({ "exp": unix_sec() + 600 }))).status, 101);
+    assert_eq!(statuses(daemon).0, [401, 401]);
+    drop(home);
+    guard.finish();
+}
+
 #[test]
 fn a_signed_token_is_taken_while_it_is_valid() {
     let guard = LeakGuard::new();
@@ -117,6 +193,14 @@ fn what_would_not_protect_is_refused_at_the_start() {
     assert!(said.contains("/nowhere/token") && said.contains("name another file"), "{said}");
     let said = refused(&["app-server", "--listen", "unix://", "--auth-token-file", file]);
     assert!(said.contains("over TCP"), "a flag without effect is no protection: {said}");
+    for (hash, why) in [("secret", "6 characters"), (&"x".repeat(64), "character 1;")] {
+        let said = refused(&["serve", "--listen", "127.0.0.1:0", "--auth-token-sha256", hash]);
+        assert!(
+            said.contains("--auth-token-sha256") && said.contains(why) && said.contains("sha256sum"),
+            "{said}"
+        );
+        assert!(!said.contains(hash), "it may be the token itself: {said}");
+    }
     let said = refused(&["app-server", "--listen", "ws://127.0.0.1:0", "--ws-auth", "capability-token"]);
     assert!(said.contains("--ws-token-file"), "{said}");
     drop(home);
