@@ -97,8 +97,9 @@ pub struct ServerSection {
     /// header, without port.
     #[schemars(example = ["workstation.example"])]
     pub allowed_hosts: Vec<String>,
-    /// So many clients may be connected at once, over TCP and Unix sockets together; one more is told so and refused. Each
-    /// costs a descriptor, of which helpers need some too: raise the limit of open files with it.
+    /// So many clients may be connected at once, over TCP and Unix sockets together; one more is told so and refused, but
+    /// `verger ps` and `verger helper` still get through: eight places more are theirs. Each costs a descriptor, of which
+    /// helpers need some too: raise the limit of open files with it.
     #[schemars(example = 10_000)]
     max_connections: usize,
     /// So many threads may one client follow at once; one more is refused.

@@ -87,7 +87,7 @@ async fn serve<R: Receive, T: Transmit>(
         dispatch,
         in_flight: in_flight.clone(),
         patience,
-        ran_out: false,
+        over: None,
     };
     let goodbye = Goodbye { house, connection, outbox: outbox.clone() };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
@@ -140,10 +140,10 @@ struct Reader<R> {
     outbox: Outbox,
     dispatch: Dispatch,
     in_flight: InFlight,
-    /// Until the client has initialized, or is relayed.
+    /// Until the client has initialized, or is relayed; in a reserved place, as long as it stays.
     patience: Option<Pin<Box<Sleep>>>,
-    /// Whether it ended because the client did neither.
-    ran_out: bool,
+    /// Why it is not heard any further.
+    over: Option<Closed>,
 }
 
 impl<R: Receive> Reader<R> {
@@ -152,18 +152,26 @@ impl<R: Receive> Reader<R> {
         while let Some(message) = self.next().await {
             self.message(message).await;
         }
-        if self.ran_out { Closed::Uninitialized } else { self.incomings.ended() }
+        self.over.unwrap_or_else(|| self.incomings.ended())
     }
 
     /// A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
     async fn next(&mut self) -> Option<Result<Incoming, DecodeError>> {
+        if self.over.is_some() {
+            return None;
+        }
         self.outbox.room().await;
         let Some(patience) = &mut self.patience else { return self.incomings.receive().await };
         tokio::select! {
             message = self.incomings.receive() => message,
             () = patience.as_mut() => {
-                tracing::info!(connection = %self.dispatch.connection, "the client never initialized and is cut");
-                self.ran_out = true;
+                let is_reserved = self.dispatch.full.is_some();
+                tracing::info!(connection = %self.dispatch.connection, is_reserved, "the client's time is over and it is cut");
+                if is_reserved {
+                    // What the owner asked for may take its time.
+                    self.in_flight.all_answered().await;
+                }
+                self.over = Some(Closed::Uninitialized);
                 None
             }
         }
@@ -191,6 +199,10 @@ impl<R: Receive> Reader<R> {
             Ok(request) => request,
             Err(error) => return replier.refuse(&error),
         };
+        if let Some(full) = self.dispatch.full.as_ref().filter(|_| !is_owners(&request)) {
+            self.over = Some(Closed::Done);
+            return replier.refuse(&RpcError::full(full));
+        }
         match request {
             ClientRequest::Initialize(params) => {
                 let answer = self.initialize(&params);
@@ -234,7 +246,9 @@ impl<R: Receive> Reader<R> {
         if !self.outbox.initialize(Wishes { opted_out, positions }) {
             return Err(RpcError::already_initialized());
         }
-        self.patience = None;
+        if self.dispatch.full.is_none() {
+            self.patience = None;
+        }
         self.dispatch.experimental = capabilities.experimental_api;
         let system = rustix::system::uname();
         let (os, release, arch) = (system.sysname(), system.release(), system.machine());
@@ -255,4 +269,9 @@ impl<R: Receive> Reader<R> {
             platform_os: std::env::consts::OS.to_owned(),
         })
     }
+}
+
+/// What may be asked from a reserved place: to look at a full server, and to help it.
+fn is_owners(request: &ClientRequest) -> bool {
+    matches!(request, ClientRequest::Initialize(_) | ClientRequest::Ps(_) | ClientRequest::HelperRestart(_))
 }
