@@ -33,6 +33,7 @@ mod load;
 mod local_answers;
 mod matrix;
 mod order;
+mod other_users;
 mod overload;
 mod overrides;
 mod pages;
