@@ -1,7 +1,7 @@
 //! Where a server's clients come from.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,17 @@ impl Listen {
                 listen: url.to_owned(),
                 reason: "not understood; write stdio://, unix://, unix://PATH or ws://127.0.0.1:PORT",
             }),
+        }
+    }
+
+    /// Where clients come from over TCP, if they do; `configured` is `server.listen`.
+    fn tcp(&self, configured: Option<&str>) -> Result<Option<SocketAddr>, DaemonError> {
+        match (self, configured) {
+            (Self::Daemon { address: Some(address) } | Self::WebSocket(address), _) => Ok(Some(*address)),
+            (Self::Daemon { address: None }, Some(listen)) => self::address(listen).map(Some),
+            // Other machines do not reach it.
+            (Self::Daemon { address: None }, None) => Ok(Some((Ipv4Addr::LOCALHOST, PORT).into())),
+            (Self::Socket(_) | Self::Stdio, _) => Ok(None),
         }
     }
 
@@ -113,21 +124,11 @@ impl Places {
         config: &Config,
         run_dir: &Path,
     ) -> Result<Self, DaemonError> {
-        let (tcp, socket) = match listen {
-            Listen::Daemon { address } => {
-                let address = match (address, &config.server.listen) {
-                    (Some(address), _) => *address,
-                    (None, Some(listen)) => self::address(listen)?,
-                    (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
-                };
-                (Some(address), Some(home.socket.clone()))
-            }
-            Listen::WebSocket(address) => (Some(*address), None),
-            Listen::Socket(path) => {
-                let path = path.clone().unwrap_or_else(|| home.socket.clone());
-                (None, Some(path))
-            }
-            Listen::Stdio => (None, None),
+        let tcp = listen.tcp(config.server.listen.as_deref())?;
+        let socket = match listen {
+            Listen::Daemon { .. } => Some(home.socket.clone()),
+            Listen::Socket(path) => Some(path.clone().unwrap_or_else(|| home.socket.clone())),
+            Listen::WebSocket(_) | Listen::Stdio => None,
         };
         let auth = match tcp {
             Some(_) => auth.resolve(listen, &config.server, home)?,
@@ -175,5 +176,28 @@ impl Places {
             }
         };
         Ok(Self { listeners, address, socket, run_socket, presented })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_listens_openly_who_did_not_say_so() {
+        let tcp = |listen: &Listen, configured: Option<&str>| {
+            listen.tcp(configured).unwrap().map(|address| address.to_string())
+        };
+        let given: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let daemon = Listen::Daemon { address: None };
+        assert_eq!(tcp(&daemon, None).unwrap(), "127.0.0.1:7717");
+        assert_eq!(tcp(&daemon, Some("localhost:2")).unwrap(), "127.0.0.1:2");
+        assert_eq!(
+            tcp(&Listen::Daemon { address: Some(given) }, Some("localhost:2")).unwrap(),
+            "192.0.2.1:1"
+        );
+        for of_its_own in [Listen::Stdio, Listen::Socket(None)] {
+            assert_eq!(tcp(&of_its_own, Some("192.0.2.1:1")), None, "the daemon's address is not theirs");
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use verger_testkit::http::{Answer, UPGRADE, get};
 use verger_testkit::{Client, Daemon, Home, Launch, LeakGuard};
 
-use crate::stage::verger;
+use crate::stage::{thread, touch, verger};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -244,6 +244,30 @@ async fn files_are_their_owners_alone_whatever_the_umask() {
         }
     }
     assert!(seen > 6, "database, token, socket, run: {seen}");
+    client.close().await;
+    assert!(daemon.stop().success());
+    drop(home);
+    guard.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_helper_is_given_no_more_of_the_servers_environment_than_it_is_to_have() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    let helper = home.bad_helper(&["polite"]).key("env_vars", "[\"ITS_KEY\"]").key("env", "{ MODE = \"m\" }");
+    home.write_config(&home.config().server("helper", &helper).text()).unwrap();
+    let launch = Launch::new(verger(), &home, &["app-server", "--listen", "ws://127.0.0.1:0"]);
+    let daemon = launch.env("SERVERS_KEY", "secret").env("ITS_KEY", "for it").start().unwrap();
+    let client = Client::open(&daemon.url(), "client").await;
+    let fresh = thread(&client, &home).await;
+    let helper = touch(&client, &fresh).await;
+    let environment = std::fs::read(format!("/proc/{helper}/environ")).unwrap();
+    let environment: Vec<_> = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    for given in ["ITS_KEY=for it", "MODE=m"] {
+        assert!(environment.iter().any(|variable| variable == given), "{given}: {environment:?}");
+    }
+    assert!(environment.iter().any(|variable| variable.starts_with("PATH=")), "{environment:?}");
+    assert!(!environment.iter().any(|variable| variable.contains("SERVERS_KEY")), "{environment:?}");
     client.close().await;
     assert!(daemon.stop().success());
     drop(home);
