@@ -31,6 +31,8 @@ pub(crate) struct Dispatch {
     pub(crate) folder: Option<String>,
     /// The client said that it knows what may still change.
     pub(crate) experimental: bool,
+    /// Where the client sits in a reserved place: what it is told when it asks for more than may be asked from there.
+    pub(crate) full: Option<String>,
     /// A permit for each answer that its thread has not taken yet: it bounds what a client can send into an inbox.
     pub(crate) answers: Arc<Semaphore>,
 }

@@ -36,7 +36,8 @@ mod shared;
 mod thread;
 mod token;
 
-pub use daemon::{AuthFiles, DaemonError, Listen, Options, Serving, address, run};
+pub use daemon::{AuthOptions, DaemonError, Listen, Options, Presented, Serving, address, run};
 pub use home::{Home, NoHome};
 pub use invocation::invocation;
+pub use listen::{BadHash, TokenHash};
 pub use run_file::RunFile;

@@ -93,6 +93,8 @@ pub(crate) enum Closed {
     Done,
     /// The client broke the transport's rules: what is queued is still written.
     Broke(Breach),
+    /// The client never said who it is: what is queued is still written.
+    Uninitialized,
     /// The client gave no sign of life: what is queued is dropped.
     Silent,
     /// The client did not keep up: what is queued is dropped.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use verger_server::AuthFiles;
+use verger_server::{AuthOptions, TokenHash};
 
 /// A server for agent threads whose helper processes never leak.
 #[derive(Debug, Parser)]
@@ -94,6 +94,9 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AppServerArgs {
     /// Where to listen: stdio://, unix://, unix://PATH or ws://HOST:PORT
+    ///
+    /// Over ws:// on the loopback interface any user of this machine may connect, as existing clients bring no token, unless
+    /// a flag below or auth_token_file or auth = "jwt" under [server] says what clients present.
     #[arg(long, value_name = "URL", default_value = "stdio://")]
     pub(crate) listen: String,
     /// The same as --listen stdio://
@@ -111,6 +114,14 @@ pub(crate) struct AuthArgs {
     /// Clients over TCP present the token in FILE, which must be its owner's alone
     #[arg(long, alias = "ws-token-file", value_name = "FILE", conflicts_with = "auth_jwt_secret_file")]
     auth_token_file: Option<PathBuf>,
+    /// Clients over TCP present the token whose SHA-256 this is, in 64 hexadecimal digits: the token itself may be elsewhere
+    #[arg(
+        long,
+        alias = "ws-token-sha256",
+        value_name = "HEX",
+        conflicts_with_all = ["auth_token_file", "auth_jwt_secret_file"]
+    )]
+    auth_token_sha256: Option<String>,
     /// Clients over TCP present a JWT (HS256, with exp), signed with the secret in FILE of at least 32 bytes
     #[arg(long, alias = "ws-shared-secret-file", value_name = "FILE")]
     auth_jwt_secret_file: Option<PathBuf>,
@@ -137,12 +148,13 @@ impl AuthArgs {
     /// What was given.
     ///
     /// # Errors
-    /// A mode without its file: the one who wrote it believes that clients are held to something.
-    pub(crate) fn files(&self) -> Result<AuthFiles, String> {
-        let (has_token, has_secret) = (self.auth_token_file.is_some(), self.auth_jwt_secret_file.is_some());
+    /// A mode without its file: the one who wrote it believes that clients are held to something. A hash that is none.
+    pub(crate) fn options(&self) -> Result<AuthOptions, String> {
+        let has_token = self.auth_token_file.is_some() || self.auth_token_sha256.is_some();
+        let has_secret = self.auth_jwt_secret_file.is_some();
         match self.ws_auth {
             Some(WsAuth::CapabilityToken) if !has_token => {
-                return Err("--ws-auth capability-token: name the token's file by --ws-token-file".into());
+                return Err("--ws-auth capability-token: name the token's file by --ws-token-file, or give its hash by --ws-token-sha256".into());
             }
             Some(WsAuth::SignedBearerToken) if !has_secret => {
                 return Err(
@@ -151,8 +163,10 @@ impl AuthArgs {
             }
             _ => {}
         }
-        Ok(AuthFiles {
+        let hash = self.auth_token_sha256.as_deref().map(str::parse::<TokenHash>).transpose();
+        Ok(AuthOptions {
             token: self.auth_token_file.clone(),
+            token_hash: hash.map_err(|why| format!("--auth-token-sha256: {why}"))?,
             jwt_secret: self.auth_jwt_secret_file.clone(),
             issuer: self.auth_jwt_issuer.clone(),
             audience: self.auth_jwt_audience.clone(),

@@ -18,7 +18,7 @@ pub(crate) fn helper(command: &HelperCommand) -> Result<(), Failure> {
 /// Asks every server of this home. It is well when one of them could do it: a thread is loaded in one server only.
 fn restart(args: &RestartArgs) -> Result<(), Failure> {
     let home = home()?;
-    let runs = if home.state.join("runs").is_dir() { live_runs(&home.state)? } else { Vec::new() };
+    let runs = live_runs(&home.state)?;
     let serving = runs.iter().filter_map(|run| Some((run.pid, RunFile::read(&run.dir)?)));
     let asked = serving.map(|(pid, serving)| (pid, ask(&serving, args))).collect::<Vec<_>>();
     if asked.is_empty() {

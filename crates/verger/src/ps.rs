@@ -13,7 +13,7 @@ use crate::serve::{Failure, home};
 
 pub(crate) fn ps(args: &PsArgs) -> Result<(), Failure> {
     let home = home()?;
-    let runs = if home.state.join("runs").is_dir() { live_runs(&home.state)? } else { Vec::new() };
+    let runs = live_runs(&home.state)?;
     if runs.is_empty() {
         println!("no server runs in {}; start one with `verger serve`", home.state.display());
         return Ok(());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use verger_server::config::{Config, Overrides};
-use verger_server::{AuthFiles, Home, Listen, Options, Serving, address};
+use verger_server::{AuthOptions, Home, Listen, Options, Presented, Serving, address};
 
 use crate::cli::{AppServerArgs, ServeArgs};
 use crate::relay::relay;
@@ -15,20 +15,11 @@ pub(crate) fn serve(args: &ServeArgs, config: &[String]) -> Result<(), Failure> 
     let overrides = Arc::new(Overrides::new(std::env::vars_os(), config)?);
     let address = args.listen.as_deref().map(address).transpose()?;
     run(
-        Options { home: home()?, overrides, listen: Listen::Daemon { address }, auth: args.auth.files()? },
+        Options { home: home()?, overrides, listen: Listen::Daemon { address }, auth: args.auth.options()? },
         |serving| {
             eprintln!("verger {} serves {}", env!("CARGO_PKG_VERSION"), place(serving));
             if let Some(socket) = socket(serving) {
                 eprintln!("  socket:      {socket} (no token: it is open to this user only)");
-            }
-            match &serving.token_file {
-                Some(file) => eprintln!("  token:       Authorization: Bearer $(cat {})", file.display()),
-                None if serving.is_guarded => eprintln!("  token:       Authorization: Bearer JWT"),
-                None => {
-                    eprintln!(
-                        "  token:       none (auth = \"none\"): whoever reaches the port may do everything"
-                    )
-                }
             }
             tell(serving);
         },
@@ -37,8 +28,8 @@ pub(crate) fn serve(args: &ServeArgs, config: &[String]) -> Result<(), Failure> 
 
 pub(crate) fn app_server(args: &AppServerArgs, config: &[String]) -> Result<(), Failure> {
     let (home, listen) = (home()?, Listen::parse(&args.listen)?);
-    let auth = args.auth.files()?;
-    if auth != AuthFiles::default() && !matches!(listen, Listen::WebSocket(_)) {
+    let auth = args.auth.options()?;
+    if auth != AuthOptions::default() && !matches!(listen, Listen::WebSocket(_)) {
         let why =
             "tokens and JWTs are for clients over TCP: of stdio and Unix sockets their owner alone knows";
         return Err(format!("--listen {}: {why}; leave the --auth-... flags out", args.listen).into());
@@ -76,9 +67,22 @@ pub(crate) fn home() -> Result<Home, Failure> {
 }
 
 fn tell(serving: &Serving) {
+    if serving.address.is_some() {
+        eprintln!("  token:       {}", token(&serving.presented));
+    }
     eprintln!("  containment: {}", serving.containment);
     if serving.swept > 0 {
         eprintln!("  swept:       {} process(es) that a dead run had left", serving.swept);
+    }
+}
+
+/// What clients over TCP present.
+fn token(presented: &Presented) -> String {
+    match presented {
+        Presented::TokenIn(file) => format!("Authorization: Bearer $(cat {})", file.display()),
+        Presented::TokenOfHash => "Authorization: Bearer TOKEN, by its SHA-256".to_owned(),
+        Presented::Jwt => "Authorization: Bearer JWT".to_owned(),
+        Presented::Nothing => "none: whoever reaches the port may do everything".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::overrides::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file exists and cannot be read.
-    #[error("{path}: not readable: {cause}")]
+    #[error("{path}: not readable: {cause}; let this user read it, or set VERGER_HOME to a home of its own")]
     Unreadable {
         /// Which file.
         path: PathBuf,

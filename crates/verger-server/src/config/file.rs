@@ -74,7 +74,8 @@ pub struct ServerSection {
     /// Where `verger serve` listens; `--listen` wins. Without it, `127.0.0.1:7717`.
     #[schemars(example = &"127.0.0.1:7800")]
     pub listen: Option<String>,
-    /// What clients of `verger serve` present over TCP. `--auth-token-file` and `--auth-jwt-secret-file` win.
+    /// What clients present over TCP; the `--auth-...` flags win. `verger app-server --listen ws://...` asks for it, too, but
+    /// not for a token that nobody named a file for: the clients that start it bring none.
     pub auth: Auth,
     /// The file that holds the token for `auth = "token"`: its owner's alone. Without it, the one that `verger serve` makes;
     /// an address that other machines reach needs one.
@@ -96,8 +97,9 @@ pub struct ServerSection {
     /// header, without port.
     #[schemars(example = ["workstation.example"])]
     pub allowed_hosts: Vec<String>,
-    /// So many clients may be connected at once, over TCP and Unix sockets together; one more is told so and refused. Each
-    /// costs a descriptor, of which helpers need some too: raise the limit of open files with it.
+    /// So many clients may be connected at once, over TCP and Unix sockets together; one more is told so and refused, but
+    /// `verger ps` and `verger helper` still get through: eight places more are theirs. Each costs a descriptor, of which
+    /// helpers need some too: raise the limit of open files with it.
     #[schemars(example = 10_000)]
     max_connections: usize,
     /// So many threads may one client follow at once; one more is refused.
@@ -106,6 +108,10 @@ pub struct ServerSection {
     /// How long a connection may take until it is a WebSocket, or on a Unix socket says its first byte. Then it is closed.
     #[schemars(example = &"30s")]
     handshake_timeout: Period,
+    /// How long a client may take until it has initialized. Then its connection is closed: over a WebSocket with code 1001
+    /// `initialize_timeout`. Generous, as a person may be stepping through a client's start in a debugger.
+    #[schemars(example = &"10m")]
+    initialize_timeout: Period,
     /// How long a client on a WebSocket may be silent before it is asked for a sign of life, by a ping. `"0s"` means never.
     #[schemars(example = &"1m")]
     ping_interval: Period,
@@ -127,6 +133,9 @@ impl ServerSection {
         if self.handshake_timeout.0.is_zero() {
             return Err(("handshake_timeout", "no client is that fast; write one like \"10s\""));
         }
+        if self.initialize_timeout.0.is_zero() {
+            return Err(("initialize_timeout", "no client is that fast; write one like \"60s\""));
+        }
         Ok(())
     }
 
@@ -138,6 +147,11 @@ impl ServerSection {
     /// How many threads one client may follow.
     pub(super) fn max_threads(&self) -> usize {
         self.max_threads_per_connection
+    }
+
+    /// How long a client may stay that never says who it is.
+    pub(crate) fn initialize_timeout(&self) -> Duration {
+        self.initialize_timeout.0
     }
 
     /// How clients are asked for a sign of life.
@@ -159,6 +173,7 @@ impl Default for ServerSection {
             max_connections: 1024,
             max_threads_per_connection: Rules::default().max_threads_per_connection,
             handshake_timeout: Period(Duration::from_secs(10)),
+            initialize_timeout: Period(Duration::from_secs(60)),
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             ping_interval: Period(Duration::from_secs(20)),

@@ -39,18 +39,16 @@ const REPLAY: &str = "verger/replay";
 /// well be gone: the two look the same.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a client may stay that never says who it is. Generous: a person may be stepping through its start in a debugger.
-pub(crate) const INITIALIZE_LIMIT: Duration = Duration::from_secs(60);
-
-/// Serves one WebSocket until it ends, from either side.
+/// Serves one WebSocket until it ends, from either side. `patience` is how long it may take to initialize.
 pub(crate) async fn serve_websocket(
     socket: WebSocket,
     progress: Progress,
     dispatch: Dispatch,
     shutdown: CancellationToken,
+    patience: Duration,
 ) {
     let (incomings, outgoings) = websocket::halves(socket, progress);
-    serve(incomings, outgoings, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
+    serve(incomings, outgoings, dispatch, shutdown, Some(patience)).await;
 }
 
 /// Serves a client that speaks in JSON lines until it ends, from either side. `patience` is how long it may take to
@@ -83,8 +81,14 @@ async fn serve<R: Receive, T: Transmit>(
     house.send(ToHouse::Connected { connection, outbox: outbox.clone() });
     let in_flight = InFlight::default();
     let patience = patience.map(|limit| Box::pin(sleep(limit)));
-    let reader =
-        Reader { incomings, outbox: outbox.clone(), dispatch, in_flight: in_flight.clone(), patience };
+    let reader = Reader {
+        incomings,
+        outbox: outbox.clone(),
+        dispatch,
+        in_flight: in_flight.clone(),
+        patience,
+        over: None,
+    };
     let goodbye = Goodbye { house, connection, outbox: outbox.clone() };
     // The token is the server's own: when it leaves, what is queued is still written, then the socket closed.
     let reading = async {
@@ -136,8 +140,10 @@ struct Reader<R> {
     outbox: Outbox,
     dispatch: Dispatch,
     in_flight: InFlight,
-    /// Until the client has initialized, or is relayed.
+    /// Until the client has initialized, or is relayed; in a reserved place, as long as it stays.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Why it is not heard any further.
+    over: Option<Closed>,
 }
 
 impl<R: Receive> Reader<R> {
@@ -146,17 +152,26 @@ impl<R: Receive> Reader<R> {
         while let Some(message) = self.next().await {
             self.message(message).await;
         }
-        self.incomings.ended()
+        self.over.unwrap_or_else(|| self.incomings.ended())
     }
 
     /// A client that does not take its answers is not heard until it does: it cannot ask for more than it takes.
     async fn next(&mut self) -> Option<Result<Incoming, DecodeError>> {
+        if self.over.is_some() {
+            return None;
+        }
         self.outbox.room().await;
         let Some(patience) = &mut self.patience else { return self.incomings.receive().await };
         tokio::select! {
             message = self.incomings.receive() => message,
             () = patience.as_mut() => {
-                tracing::info!(connection = %self.dispatch.connection, "the client never initialized and is cut");
+                let is_reserved = self.dispatch.full.is_some();
+                tracing::info!(connection = %self.dispatch.connection, is_reserved, "the client's time is over and it is cut");
+                if is_reserved {
+                    // What the owner asked for may take its time.
+                    self.in_flight.all_answered().await;
+                }
+                self.over = Some(Closed::Uninitialized);
                 None
             }
         }
@@ -184,6 +199,10 @@ impl<R: Receive> Reader<R> {
             Ok(request) => request,
             Err(error) => return replier.refuse(&error),
         };
+        if let Some(full) = self.dispatch.full.as_ref().filter(|_| !is_owners(&request)) {
+            self.over = Some(Closed::Done);
+            return replier.refuse(&RpcError::full(full));
+        }
         match request {
             ClientRequest::Initialize(params) => {
                 let answer = self.initialize(&params);
@@ -227,7 +246,9 @@ impl<R: Receive> Reader<R> {
         if !self.outbox.initialize(Wishes { opted_out, positions }) {
             return Err(RpcError::already_initialized());
         }
-        self.patience = None;
+        if self.dispatch.full.is_none() {
+            self.patience = None;
+        }
         self.dispatch.experimental = capabilities.experimental_api;
         let system = rustix::system::uname();
         let (os, release, arch) = (system.sysname(), system.release(), system.machine());
@@ -248,4 +269,9 @@ impl<R: Receive> Reader<R> {
             platform_os: std::env::consts::OS.to_owned(),
         })
     }
+}
+
+/// What may be asked from a reserved place: to look at a full server, and to help it.
+fn is_owners(request: &ClientRequest) -> bool {
+    matches!(request, ClientRequest::Initialize(_) | ClientRequest::Ps(_) | ClientRequest::HelperRestart(_))
 }

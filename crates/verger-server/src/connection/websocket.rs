@@ -103,6 +103,7 @@ impl Transmit for Outgoings {
             Closed::Broke(Breach::Protocol) => (PROTOCOL_ERROR, "", CLOSE_LIMIT),
             Closed::Broke(Breach::NotUtf8) => (NOT_UTF8, "", CLOSE_LIMIT),
             Closed::Broke(Breach::TooBig) => (TOO_BIG, "a message has at most 16 MB", CLOSE_LIMIT),
+            Closed::Uninitialized => (GOING_AWAY, "initialize_timeout", CLOSE_LIMIT),
             Closed::Silent => (GOING_AWAY, "ping_timeout", CLOSE_LIMIT),
             Closed::Slow => (TOO_SLOW, "slow_consumer", SLOW_CLOSE_LIMIT),
         };

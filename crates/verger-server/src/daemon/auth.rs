@@ -7,15 +7,17 @@ use std::time::Duration;
 use super::{DaemonError, Listen};
 use crate::config::{Auth, ServerSection};
 use crate::home::Home;
-use crate::listen::{Credential, Jwt, SHORTEST_SECRET, SKEW};
+use crate::listen::{Credential, Jwt, SHORTEST_SECRET, SKEW, TokenHash};
 use crate::token;
 
-/// What the command line says of it. Either file wins over the configuration.
+/// What the command line says of it. The first three win over the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuthFiles {
-    /// Of the token that every client presents.
+pub struct AuthOptions {
+    /// The file of the token that every client presents.
     pub token: Option<PathBuf>,
-    /// Of the secret with which clients' JWTs are signed.
+    /// The token's hash, where its file is none of this server's business.
+    pub token_hash: Option<TokenHash>,
+    /// The file of the secret with which clients' JWTs are signed.
     pub jwt_secret: Option<PathBuf>,
     /// Whose JWTs are taken.
     pub issuer: Option<String>,
@@ -25,17 +27,30 @@ pub struct AuthFiles {
     pub skew: Option<Duration>,
 }
 
+/// What clients over TCP present, as their owner is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Presented {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The token in this file.
+    TokenIn(PathBuf),
+    /// The token whose hash the command line gave.
+    TokenOfHash,
+    /// A JWT.
+    Jwt,
+}
+
 /// What one server holds its clients to.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) credential: Credential,
-    /// Where a client on this machine finds the token.
-    pub(super) token_file: Option<PathBuf>,
+    pub(super) presented: Presented,
     /// Whether somebody chose it, and does not only get what is there by default.
     pub(super) is_explicit: bool,
 }
 
-impl AuthFiles {
+impl AuthOptions {
     /// Reads what is to be read; a file that cannot be used is no reason to let everybody in.
     pub(super) fn resolve(
         &self,
@@ -43,15 +58,23 @@ impl AuthFiles {
         config: &ServerSection,
         home: &Home,
     ) -> Result<Resolved, DaemonError> {
-        match (&self.token, &self.jwt_secret, listen) {
+        match (&self.token, &self.token_hash, &self.jwt_secret) {
             (Some(file), _, _) => given_token(file),
-            (None, Some(file), _) => self.jwt(file, config),
-            (None, None, Listen::Daemon { .. }) => self.configured(config, home),
-            (None, None, _) => Ok(Resolved::default()),
+            (None, Some(hash), _) => {
+                let credential = Credential::Token(*hash);
+                Ok(Resolved { credential, presented: Presented::TokenOfHash, is_explicit: true })
+            }
+            (None, None, Some(file)) => self.jwt(file, config),
+            (None, None, None) => self.configured(listen, config, home),
         }
     }
 
-    fn configured(&self, config: &ServerSection, home: &Home) -> Result<Resolved, DaemonError> {
+    fn configured(
+        &self,
+        listen: &Listen,
+        config: &ServerSection,
+        home: &Home,
+    ) -> Result<Resolved, DaemonError> {
         match (config.auth, &config.auth_token_file, &config.auth_jwt_secret_file) {
             (Auth::Token, _, Some(file)) => Err(DaemonError::Secret {
                 path: file.clone(),
@@ -59,10 +82,12 @@ impl AuthFiles {
                     .into(),
             }),
             (Auth::Token, Some(file), None) => given_token(file),
+            // What nobody chose is the daemon's alone: who starts an app-server knows of no token.
+            (Auth::Token, None, None) if !matches!(listen, Listen::Daemon { .. }) => Ok(Resolved::default()),
             (Auth::Token, None, None) => {
                 let file = home.token_file();
-                let credential = Credential::Token(token::read_or_make(&file)?);
-                Ok(Resolved { credential, token_file: Some(file), is_explicit: false })
+                let credential = Credential::Token(TokenHash::of(&token::read_or_make(&file)?));
+                Ok(Resolved { credential, presented: Presented::TokenIn(file), is_explicit: false })
             }
             (Auth::Jwt, _, Some(file)) => self.jwt(file, config),
             (Auth::Jwt, _, None) => Err(DaemonError::NoSecret),
@@ -81,13 +106,14 @@ impl AuthFiles {
                 "its secret has {length} bytes, which can be guessed; put at least {SHORTEST_SECRET} random ones there"
             ),
         })?;
-        Ok(Resolved { credential: Credential::Jwt(Box::new(jwt)), token_file: None, is_explicit: true })
+        let credential = Credential::Jwt(Box::new(jwt));
+        Ok(Resolved { credential, presented: Presented::Jwt, is_explicit: true })
     }
 }
 
 fn given_token(file: &Path) -> Result<Resolved, DaemonError> {
-    let credential = Credential::Token(token::read(file).map_err(unusable(file))?);
-    Ok(Resolved { credential, token_file: Some(file.to_owned()), is_explicit: true })
+    let credential = Credential::Token(TokenHash::of(&token::read(file).map_err(unusable(file))?));
+    Ok(Resolved { credential, presented: Presented::TokenIn(file.to_owned()), is_explicit: true })
 }
 
 fn unusable(file: &Path) -> impl FnOnce(std::io::Error) -> DaemonError {

@@ -61,7 +61,7 @@ pub enum DaemonError {
     },
     /// Others may reach the address, and nothing was chosen that keeps them out.
     #[error(
-        "{address}: other machines may reach it; give clients a secret by --auth-token-file or --auth-jwt-secret-file (auth_token_file, auth_jwt_secret_file under [server]), or listen on 127.0.0.1"
+        "{address}: other machines may reach it; give clients a secret by --auth-token-file, --auth-token-sha256 or --auth-jwt-secret-file (auth_token_file, auth_jwt_secret_file under [server]), or listen on 127.0.0.1"
     )]
     Unguarded {
         /// Which.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use verger_reaper::{Reaper, Run, RunState, run_state, sweep};
 use verger_store::{Liveness, Store};
 
-pub use self::auth::AuthFiles;
+pub use self::auth::{AuthOptions, Presented};
 pub use self::error::DaemonError;
 pub use self::place::{Listen, address};
 
@@ -38,7 +38,7 @@ pub struct Options {
     /// Where its clients come from.
     pub listen: Listen,
     /// What those over TCP present.
-    pub auth: AuthFiles,
+    pub auth: AuthOptions,
 }
 
 /// What a daemon says once it serves.
@@ -48,10 +48,8 @@ pub struct Serving {
     pub address: Option<SocketAddr>,
     /// Its Unix socket, if it was to have one.
     pub socket: Option<PathBuf>,
-    /// The file with the token that clients present, if they must.
-    pub token_file: Option<PathBuf>,
-    /// Whether clients over TCP present anything at all.
-    pub is_guarded: bool,
+    /// What clients over TCP present.
+    pub presented: Presented,
     /// How helpers are contained, and why not better.
     pub containment: String,
     /// How many processes of dead runs were found and ended.
@@ -107,8 +105,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     serving(&Serving {
         address: places.address,
         socket: places.socket,
-        token_file: places.token_file,
-        is_guarded: places.is_guarded,
+        presented: places.presented,
         containment: match reaper.level_reason() {
             None => reaper.level().to_string(),
             Some(reason) => format!("{} ({reason})", reaper.level()),

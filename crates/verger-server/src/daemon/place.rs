@@ -1,7 +1,7 @@
 //! Where a server's clients come from.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use verger_reaper::live_runs;
 
 use super::DaemonError;
-use super::auth::{AuthFiles, Resolved};
+use super::auth::{AuthOptions, Presented, Resolved};
 use crate::config::Config;
 use crate::home::Home;
-use crate::listen::{Credential, Guard, Listeners, UnixSocket};
+use crate::listen::{Guard, Listeners, UnixSocket};
 use crate::run_file::RunFile;
 
 /// The port of a daemon that was told no other.
@@ -29,7 +29,7 @@ pub enum Listen {
         /// The configuration's `server.listen`, or the default, where nothing is said.
         address: Option<SocketAddr>,
     },
-    /// Over TCP, without a token unless the command line names one.
+    /// Over TCP, without a token unless the command line or the configuration names one.
     WebSocket(SocketAddr),
     /// Over a Unix socket: this one, or the home's.
     Socket(Option<PathBuf>),
@@ -51,6 +51,17 @@ impl Listen {
                 listen: url.to_owned(),
                 reason: "not understood; write stdio://, unix://, unix://PATH or ws://127.0.0.1:PORT",
             }),
+        }
+    }
+
+    /// Where clients come from over TCP, if they do; `configured` is `server.listen`.
+    fn tcp(&self, configured: Option<&str>) -> Result<Option<SocketAddr>, DaemonError> {
+        match (self, configured) {
+            (Self::Daemon { address: Some(address) } | Self::WebSocket(address), _) => Ok(Some(*address)),
+            (Self::Daemon { address: None }, Some(listen)) => self::address(listen).map(Some),
+            // Other machines do not reach it.
+            (Self::Daemon { address: None }, None) => Ok(Some((Ipv4Addr::LOCALHOST, PORT).into())),
+            (Self::Socket(_) | Self::Stdio, _) => Ok(None),
         }
     }
 
@@ -101,34 +112,23 @@ pub(super) struct Places {
     pub(super) address: Option<SocketAddr>,
     pub(super) socket: Option<PathBuf>,
     pub(super) run_socket: Option<PathBuf>,
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) is_guarded: bool,
+    pub(super) presented: Presented,
 }
 
 impl Places {
     /// Opens what `listen` says, and the run's own socket.
     pub(super) async fn open(
         listen: &Listen,
-        auth: &AuthFiles,
+        auth: &AuthOptions,
         home: &Home,
         config: &Config,
         run_dir: &Path,
     ) -> Result<Self, DaemonError> {
-        let (tcp, socket) = match listen {
-            Listen::Daemon { address } => {
-                let address = match (address, &config.server.listen) {
-                    (Some(address), _) => *address,
-                    (None, Some(listen)) => self::address(listen)?,
-                    (None, None) => SocketAddr::from(([127, 0, 0, 1], PORT)),
-                };
-                (Some(address), Some(home.socket.clone()))
-            }
-            Listen::WebSocket(address) => (Some(*address), None),
-            Listen::Socket(path) => {
-                let path = path.clone().unwrap_or_else(|| home.socket.clone());
-                (None, Some(path))
-            }
-            Listen::Stdio => (None, None),
+        let tcp = listen.tcp(config.server.listen.as_deref())?;
+        let socket = match listen {
+            Listen::Daemon { .. } => Some(home.socket.clone()),
+            Listen::Socket(path) => Some(path.clone().unwrap_or_else(|| home.socket.clone())),
+            Listen::WebSocket(_) | Listen::Stdio => None,
         };
         let auth = match tcp {
             Some(_) => auth.resolve(listen, &config.server, home)?,
@@ -138,8 +138,7 @@ impl Places {
         if let Some(address) = open_to.filter(|_| !auth.is_explicit) {
             return Err(DaemonError::Unguarded { address });
         }
-        let Resolved { credential, token_file, .. } = auth;
-        let is_guarded = !matches!(credential, Credential::None);
+        let Resolved { credential, presented, .. } = auth;
         let mut listeners = Listeners { tcp: None, sockets: Vec::new(), limits: config.server.limits() };
         let address = match tcp {
             None => None,
@@ -176,6 +175,29 @@ impl Places {
                 None
             }
         };
-        Ok(Self { listeners, address, socket, run_socket, token_file, is_guarded })
+        Ok(Self { listeners, address, socket, run_socket, presented })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_listens_openly_who_did_not_say_so() {
+        let tcp = |listen: &Listen, configured: Option<&str>| {
+            listen.tcp(configured).unwrap().map(|address| address.to_string())
+        };
+        let given: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let daemon = Listen::Daemon { address: None };
+        assert_eq!(tcp(&daemon, None).unwrap(), "127.0.0.1:7717");
+        assert_eq!(tcp(&daemon, Some("localhost:2")).unwrap(), "127.0.0.1:2");
+        assert_eq!(
+            tcp(&Listen::Daemon { address: Some(given) }, Some("localhost:2")).unwrap(),
+            "192.0.2.1:1"
+        );
+        for of_its_own in [Listen::Stdio, Listen::Socket(None)] {
+            assert_eq!(tcp(&of_its_own, Some("192.0.2.1:1")), None, "the daemon's address is not theirs");
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use verger_core::ids::ConnectionId;
 
 use super::DaemonError;
-use crate::connection::{self, INITIALIZE_LIMIT};
+use crate::connection;
 use crate::dispatch::{ANSWERS, Dispatch};
 use crate::house::{HouseHandle, ToHouse};
 use crate::listen::{self, Arrival, Listeners, Stopping};
@@ -61,15 +61,17 @@ impl Serving<'_> {
         let stuck = loop {
             tokio::select! {
                 Some(arrival) = arriving.recv() => {
-                    let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
+                    let (mut dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
+                    let patience = self.shared.config().server.initialize_timeout();
                     connections.spawn(async move {
                         match arrival {
                             Arrival::WebSocket(socket, progress, _seat) => {
-                                connection::serve_websocket(*socket, progress, dispatch, shutdown).await;
+                                connection::serve_websocket(*socket, progress, dispatch, shutdown, patience).await;
                             }
-                            Arrival::Lines(stream, _seat) => {
+                            Arrival::Lines(stream, seat) => {
+                                dispatch.full = seat.full().map(str::to_owned);
                                 let (from, to) = stream.into_split();
-                                connection::serve_lines(from, to, dispatch, shutdown, Some(INITIALIZE_LIMIT)).await;
+                                connection::serve_lines(from, to, dispatch, shutdown, Some(patience)).await;
                             }
                         }
                         Client::Guest
@@ -112,6 +114,7 @@ impl Serving<'_> {
             house: self.house.clone(),
             connection: *last,
             folder: None,
+            full: None,
             experimental: false,
             answers: Arc::new(Semaphore::new(ANSWERS)),
         }

@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use super::{Jwt, TokenHash};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use subtle::ConstantTimeEq;
-
-use super::Jwt;
 
 /// What clients present.
 #[derive(Debug, Default)]
@@ -15,8 +13,8 @@ pub(crate) enum Credential {
     /// Nothing.
     #[default]
     None,
-    /// This very text.
-    Token(String),
+    /// The text with this hash.
+    Token(TokenHash),
     /// A token signed with a shared secret.
     Jwt(Box<Jwt>),
 }
@@ -109,9 +107,7 @@ impl Guard {
             return refuse("invalid authorization header");
         };
         match &self.credential {
-            Credential::Token(token) if !bool::from(given.as_bytes().ct_eq(token.as_bytes())) => {
-                refuse("invalid websocket bearer token")
-            }
+            Credential::Token(hash) if !hash.is_of(given) => refuse("invalid websocket bearer token"),
             Credential::Jwt(jwt) => {
                 jwt.check(given, SystemTime::now()).or_else(|why| refuse(&why.to_string()))
             }
@@ -197,12 +193,13 @@ mod tests {
 
     #[test]
     fn a_token_is_wanted_whole() {
-        let guard = Guard { credential: Credential::Token("secret".into()), ..Guard::default() };
+        let guard = Guard { credential: Credential::Token(TokenHash::of("secret")), ..Guard::default() };
         let with = |value: &str| guard.check(&headers(&[("host", "localhost"), ("authorization", value)]));
         assert_eq!(with("Bearer secret"), Ok(()));
         assert_eq!(with("bearer secret"), Ok(()));
         for (value, why) in [
             ("Bearer secre", "invalid websocket bearer token"),
+            ("Bearer secret2", "invalid websocket bearer token"),
             ("Bearer ", "invalid authorization header"),
             ("Basic secret", "invalid authorization header"),
         ] {

@@ -7,6 +7,7 @@ mod jwt;
 mod limits;
 mod progress;
 mod socket;
+mod token_hash;
 mod unix;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use jwt::{Jwt, SHORTEST_SECRET, SKEW};
 pub(crate) use limits::{Limits, Seat};
 use progress::Counting;
 pub(crate) use progress::Progress;
+pub use token_hash::{BadHash, TokenHash};
 pub(crate) use unix::UnixSocket;
 
 use crate::connection::MAX_FRAME;

@@ -129,7 +129,7 @@ async fn introduce(
     if first[0].is_ascii_uppercase() {
         http.send(stream).await.ok();
     } else {
-        match limits.seat() {
+        match limits.owners_seat() {
             Ok(seat) => {
                 arrivals.send(Arrival::Lines(stream, seat)).await.ok();
             }

@@ -81,7 +81,7 @@ fn of_messages() -> Vec<Refusal> {
             RpcError::full(
                 "1024 clients are connected, as many as there may be; raise max_connections under [server], or try again later",
             ),
-            "On a Unix socket, before anything was asked: `id` is null. Over TCP the upgrade is refused with 503.",
+            "On a Unix socket, and the connection ends: all that is still answered are `initialize`, `verger/ps` and `verger/helper/restart`. With eight such clients there the next is told at once, and `id` is null. Over TCP the upgrade is refused with 503.",
             To::Frame,
         ),
         refusal(

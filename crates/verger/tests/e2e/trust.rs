@@ -1,11 +1,7 @@
-//! Who gets in over TCP, and how many: a test for each rule of docs/security.md that `listener` and `unix_socket` do not hold.
+//! Who gets in over TCP, and what others may read: rules of docs/security.md.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +9,7 @@ use serde_json::{Value, json};
 use verger_testkit::http::{Answer, UPGRADE, get};
 use verger_testkit::{Client, Daemon, Home, Launch, LeakGuard};
 
-use crate::stage::{Stage, thread, verger};
+use crate::stage::{thread, touch, verger};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -62,6 +58,82 @@ fn a_token_of_ones_own_is_asked_for_by_serve_and_app_server() {
         assert!(daemon.stop().success());
         assert!(!log.contains("of my own"), "the token is never shown: {log}");
     }
+    guard.finish();
+}
+
+/// In hexadecimal digits.
+fn sha256(text: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_token_may_be_given_by_its_hash() {
+    let guard = LeakGuard::new();
+    let token = "a token that the server never sees before a client shows it";
+    let hash = sha256(token);
+    for (command, listen, words) in [
+        ("serve", "127.0.0.1:0", vec!["--auth-token-sha256"]),
+        // As the peer's launchers write it, too.
+        ("app-server", "ws://127.0.0.1:0", vec!["--ws-auth", "capability-token", "--ws-token-sha256"]),
+    ] {
+        let home = Home::new().unwrap();
+        home.write_config(&home.config().text()).unwrap();
+        let args = [&[command, "--listen", listen], &words[..], &[&hash]].concat();
+        let daemon = Launch::new(verger(), &home, &args).start().unwrap();
+        assert_eq!(upgrade(&daemon, &format!("Authorization: Bearer {token}")).status, 101);
+        for (authorization, said) in [
+            (format!("Authorization: Bearer {token}s"), "invalid websocket bearer token"),
+            (format!("Authorization: Bearer {hash}"), "invalid websocket bearer token"),
+            ("X-Nothing: 1".to_owned(), "missing websocket bearer token"),
+        ] {
+            let refused = upgrade(&daemon, &authorization);
+            assert_eq!(refused.status, 401, "{authorization}: {refused:?}");
+            assert!(refused.text.contains(said), "{said}: {refused:?}");
+        }
+        assert!(!home.path().join("token").exists(), "none is made that nobody asks for");
+        assert!(daemon.stop().success());
+    }
+    guard.finish();
+}
+
+#[test]
+fn what_the_configuration_chose_holds_for_app_server_too() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    let token = "a token that the configuration names";
+    let file = secret_file(&home, token);
+    let start = |more: &[&str]| {
+        let args = [&["app-server", "--listen", "ws://127.0.0.1:0"], more].concat();
+        Launch::new(verger(), &home, &args).start().unwrap()
+    };
+    let statuses = |daemon: Daemon| {
+        let statuses = ["X-Nothing: 1", &format!("Authorization: Bearer {token}")]
+            .map(|authorization| upgrade(&daemon, authorization).status);
+        let said = daemon.stderr_with("token:");
+        assert!(daemon.stop().success());
+        (statuses, said)
+    };
+    let configure = |keys: &str| {
+        let server = format!("[server]\n{keys}");
+        home.write_config(&home.config().table(&server).text()).unwrap();
+    };
+    // Without a choice it listens as existing clients expect, and says so.
+    configure("");
+    let (open, said) = statuses(start(&[]));
+    assert_eq!(open, [101, 101]);
+    assert!(said.contains("token:       none: whoever reaches the port may do everything"), "{said}");
+    // With one, no client gets in without, unless the one who starts it says so.
+    configure(&format!("auth_token_file = {file:?}"));
+    assert_eq!(statuses(start(&[])).0, [401, 101]);
+    assert_eq!(statuses(start(&["--config", "server.auth=none"])).0, [101, 101]);
+    assert_eq!(statuses(start(&["--auth-token-sha256", &sha256("another")])).0, [401, 401]);
+    let secret = secret_file(&home, SECRET);
+    configure(&format!("auth = \"jwt\"\nauth_jwt_secret_file = {secret:?}"));
+    let daemon = start(&[]);
+    assert_eq!(upgrade(&daemon, &jwt(&json!({ "exp": unix_sec() + 600 }))).status, 101);
+    assert_eq!(statuses(daemon).0, [401, 401]);
+    drop(home);
     guard.finish();
 }
 
@@ -121,87 +193,18 @@ fn what_would_not_protect_is_refused_at_the_start() {
     assert!(said.contains("/nowhere/token") && said.contains("name another file"), "{said}");
     let said = refused(&["app-server", "--listen", "unix://", "--auth-token-file", file]);
     assert!(said.contains("over TCP"), "a flag without effect is no protection: {said}");
+    for (hash, why) in [("secret", "6 characters"), (&"x".repeat(64), "character 1;")] {
+        let said = refused(&["serve", "--listen", "127.0.0.1:0", "--auth-token-sha256", hash]);
+        assert!(
+            said.contains("--auth-token-sha256") && said.contains(why) && said.contains("sha256sum"),
+            "{said}"
+        );
+        assert!(!said.contains(hash), "it may be the token itself: {said}");
+    }
     let said = refused(&["app-server", "--listen", "ws://127.0.0.1:0", "--ws-auth", "capability-token"]);
     assert!(said.contains("--ws-token-file"), "{said}");
     drop(home);
     guard.finish();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_more_clients_than_there_may_be() {
-    let stage = Stage::new(|home| home.config().table("[server]\nmax_connections = 2"));
-    let (first, second) = (stage.client("first").await, stage.client("second").await);
-    let full = upgrade(&stage.daemon, "X-Nothing: 1");
-    assert_eq!(full.status, 503, "{full:?}");
-    assert!(full.text.contains("max_connections"), "{full:?}");
-    // In lines, too.
-    let socket = stage.run_socket();
-    let mut lines = UnixStream::connect(socket.strip_prefix("unix://").unwrap()).unwrap();
-    lines.write_all(b"{\"id\":1,\"method\":\"initialize\"}\n").unwrap();
-    let mut said = String::new();
-    lines.read_to_string(&mut said).unwrap();
-    assert!(said.contains("max_connections") && said.contains("\"error\""), "{said}");
-    // The others notice nothing, and who leaves makes room.
-    thread(&first, &stage.home).await;
-    second.close().await;
-    while upgrade(&stage.daemon, "X-Nothing: 1").status == 503 {
-        // Answers come until the server has seen the goodbye.
-        thread(&first, &stage.home).await;
-    }
-    first.close().await;
-    stage.finish();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_more_threads_than_one_client_may_follow() {
-    let stage = Stage::new(|home| home.config().table("[server]\nmax_threads_per_connection = 2"));
-    let client = stage.client("client").await;
-    let threads = [stage.saved(&client).await, stage.saved(&client).await];
-    let (code, message) = client.refused("thread/start", json!({ "cwd": stage.home.work() })).await;
-    assert_eq!(code, -32600, "{message}");
-    assert!(message.contains("max_threads_per_connection"), "{message}");
-    let fork = json!({ "threadId": threads[0] });
-    assert!(client.refused("thread/fork", fork).await.1.contains("max_threads_per_connection"));
-    // One that it follows already is none more, and another client has room of its own.
-    client.call("thread/resume", json!({ "threadId": threads[0] })).await;
-    let other = stage.client("other").await;
-    let third = stage.saved(&other).await;
-    assert!(client.refused("thread/resume", json!({ "threadId": third })).await.1.contains("max_threads"));
-    client.call("thread/unsubscribe", json!({ "threadId": threads[1] })).await;
-    client.call("thread/resume", json!({ "threadId": third })).await;
-    drop((client, other));
-    stage.finish();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn who_does_not_say_what_it_wants_is_let_go() {
-    let stage = Stage::new(|home| home.config().table("[server]\nhandshake_timeout = \"300ms\""));
-    let client = stage.client("client").await;
-    let ends = |mut stream: Box<dyn Read>| {
-        let mut rest = Vec::new();
-        // However it ends: the server hangs up, and has answered nothing but that it does.
-        stream.read_to_end(&mut rest).ok();
-        assert!(!rest.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&rest));
-    };
-    let tcp = || {
-        let stream = TcpStream::connect(stage.daemon.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-        stream
-    };
-    // Silent, slow in its headers, and with no end to them.
-    ends(Box::new(tcp()));
-    for begun in ["GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
-        let mut slow = tcp();
-        slow.write_all(begun.as_bytes()).unwrap();
-        ends(Box::new(slow));
-    }
-    let socket = stage.run_socket();
-    let silent = UnixStream::connect(socket.strip_prefix("unix://").unwrap()).unwrap();
-    silent.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-    ends(Box::new(silent));
-    thread(&client, &stage.home).await;
-    client.close().await;
-    stage.finish();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -241,6 +244,30 @@ async fn files_are_their_owners_alone_whatever_the_umask() {
         }
     }
     assert!(seen > 6, "database, token, socket, run: {seen}");
+    client.close().await;
+    assert!(daemon.stop().success());
+    drop(home);
+    guard.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_helper_is_given_no_more_of_the_servers_environment_than_it_is_to_have() {
+    let guard = LeakGuard::new();
+    let home = Home::new().unwrap();
+    let helper = home.bad_helper(&["polite"]).key("env_vars", "[\"ITS_KEY\"]").key("env", "{ MODE = \"m\" }");
+    home.write_config(&home.config().server("helper", &helper).text()).unwrap();
+    let launch = Launch::new(verger(), &home, &["app-server", "--listen", "ws://127.0.0.1:0"]);
+    let daemon = launch.env("SERVERS_KEY", "secret").env("ITS_KEY", "for it").start().unwrap();
+    let client = Client::open(&daemon.url(), "client").await;
+    let fresh = thread(&client, &home).await;
+    let helper = touch(&client, &fresh).await;
+    let environment = std::fs::read(format!("/proc/{helper}/environ")).unwrap();
+    let environment: Vec<_> = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    for given in ["ITS_KEY=for it", "MODE=m"] {
+        assert!(environment.iter().any(|variable| variable == given), "{given}: {environment:?}");
+    }
+    assert!(environment.iter().any(|variable| variable.starts_with("PATH=")), "{environment:?}");
+    assert!(!environment.iter().any(|variable| variable.contains("SERVERS_KEY")), "{environment:?}");
     client.close().await;
     assert!(daemon.stop().success());
     drop(home);
