@@ -17,8 +17,9 @@ use crate::link::{Goodbye, Link, Receiver, Sender};
 /// How long an answer or an event is waited for.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
-/// How much the kernel takes for a member that does not read: little, so that the server notices soon.
-const NARROW: u32 = 16 * 1024;
+/// How much the kernel takes for a member that does not read: little, so that the server notices soon. Less than a segment of
+/// the loopback, 64 KiB, would be slow also for who reads: window and segment fit each other only after a timer.
+const NARROW: u32 = 128 * 1024;
 
 /// A client that may be connected.
 #[derive(Debug)]
