@@ -6,6 +6,7 @@
 mod approvals;
 mod bad_input;
 mod budgets;
+mod bystanders;
 mod client_tools;
 mod clients;
 mod close;
@@ -18,6 +19,7 @@ mod crowd;
 mod elicitation;
 mod errors;
 mod forks;
+mod frames;
 mod helper_faults;
 mod helper_life;
 mod images;
