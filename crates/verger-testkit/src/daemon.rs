@@ -299,10 +299,10 @@ impl Daemon {
     ///
     /// # Panics
     ///
-    /// When it does not say so in 10 s.
+    /// When it does not say so in 30 s.
     #[must_use]
     pub fn stderr_with(&self, part: &str) -> String {
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(30);
         let text = self.stderr.text.lock().unwrap_or_else(PoisonError::into_inner);
         let lacks = |text: &mut String| !text.contains(part);
         let waited = self.stderr.grown.wait_timeout_while(text, limit, lacks);

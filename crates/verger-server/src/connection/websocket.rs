@@ -11,6 +11,7 @@ use tokio_util::bytes::Bytes;
 use tungstenite::error::ProtocolError;
 use verger_wire::{DecodeError, Incoming, decode, decode_bytes};
 
+use super::pongs::Pongs;
 use super::transport::{Receive, Transmit};
 use crate::listen::Progress;
 use crate::outbox::{Breach, Closed};
@@ -29,7 +30,8 @@ const TOO_SLOW: u16 = 4408;
 /// Both halves of a socket.
 pub(crate) fn halves(socket: WebSocket, progress: Progress) -> (Incomings, Outgoings) {
     let (sink, stream) = socket.split();
-    (Incomings { stream, breach: None }, Outgoings { sink, progress })
+    let pongs = Pongs::default();
+    (Incomings { stream, breach: None, pongs: pongs.clone() }, Outgoings { sink, progress, pongs })
 }
 
 /// What comes in.
@@ -37,22 +39,26 @@ pub(crate) struct Incomings {
     stream: SplitStream<WebSocket>,
     /// The rule that the client broke, once it has.
     breach: Option<Breach>,
+    pongs: Pongs,
 }
 
 /// What goes out.
 pub(crate) struct Outgoings {
     sink: SplitSink<WebSocket, Message>,
     progress: Progress,
+    pongs: Pongs,
 }
 
 impl Receive for Incomings {
     async fn receive(&mut self) -> Option<Result<Incoming, DecodeError>> {
         loop {
+            self.pongs.room().await;
             match self.stream.next().await? {
                 Ok(Message::Text(text)) => return Some(decode(&text)),
                 Ok(Message::Binary(bytes)) => return Some(decode_bytes(&bytes)),
-                // Answered by the library.
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                // Answered by the library, which needs the other half to get rid of the answer.
+                Ok(Message::Ping(_)) => self.pongs.owe(),
+                Ok(Message::Pong(_)) => {}
                 Ok(Message::Close(_)) => return None,
                 Err(error) => {
                     tracing::debug!(%error, "a WebSocket broke");
@@ -86,11 +92,25 @@ impl Transmit for Outgoings {
     }
 
     async fn transmit(&mut self, text: Utf8Bytes) -> io::Result<()> {
-        self.sink.send(Message::Text(text)).await.map_err(io::Error::other)
+        self.sink.feed(Message::Text(text)).await.map_err(io::Error::other)?;
+        self.pong().await
     }
 
     async fn ping(&mut self) -> io::Result<()> {
-        self.sink.send(Message::Ping(Bytes::new())).await.map_err(io::Error::other)
+        self.sink.feed(Message::Ping(Bytes::new())).await.map_err(io::Error::other)?;
+        self.pong().await
+    }
+
+    async fn asked(&self) {
+        self.pongs.some().await;
+    }
+
+    async fn pong(&mut self) -> io::Result<()> {
+        // Those that come meanwhile may miss this flush.
+        let pongs = self.pongs.waiting();
+        self.sink.flush().await.map_err(io::Error::other)?;
+        self.pongs.taken(pongs);
+        Ok(())
     }
 
     async fn finish(mut self, why: Closed) {

@@ -144,6 +144,50 @@ async fn a_message_in_ten_thousand_empty_pieces_is_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_pings_and_takes_no_answer_is_heard_no_more_and_cut() {
+    const PINGS: usize = 20_000;
+    let stage = Stage::lazy(&["polite"]);
+    let bystanders = Bystanders::of(&stage).await;
+    let mut flooder = introduced(&stage);
+    let before = stage.daemon.rss().unwrap();
+    let mut twin = flooder.twin();
+    let flood = std::thread::spawn(move || {
+        let ping = RawSocket::masked(0x89, &[b'p'; 125]);
+        for _ in 0..PINGS / 100 {
+            twin.raw(&ping.repeat(100));
+        }
+    });
+    // What the kernels hold between them has been filled by then, and its pongs are all that the server owes.
+    let _log = stage.daemon.stderr_with("did not keep up");
+    let grown = stage.daemon.rss().unwrap().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown}");
+    bystanders.notice_nothing(&stage).await;
+    let (code, pongs) = flooder.goodbye().expect("it is told why");
+    assert_eq!(code, 4408);
+    assert!((1..PINGS).contains(&pongs), "it is not answered into the void: {pongs}");
+    drop(flooder);
+    flood.join().unwrap();
+    drop(bystanders);
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_pings_and_listens_is_answered_each_time() {
+    let stage = Stage::bare();
+    let mut raw = introduced(&stage);
+    for round in 0..100 {
+        for n in 0..100 {
+            raw.frame(0x89, format!("{round}.{n}").as_bytes());
+        }
+        // Of several that wait only the last need be answered (RFC 6455, 5.5.3).
+        while raw.heard().expect("a pong") != (0x8a, format!("{round}.99").into_bytes()) {}
+    }
+    is_served(&mut raw);
+    drop(raw);
+    stage.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_message_is_heard_and_a_byte_more_is_not() {
     let stage = Stage::lazy(&["polite"]);
     let bystanders = Bystanders::of(&stage).await;
