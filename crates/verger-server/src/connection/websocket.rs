@@ -123,7 +123,13 @@ impl Transmit for Outgoings {
             Closed::Slow => (TOO_SLOW, "slow_consumer", SLOW_CLOSE_LIMIT),
         };
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let goodbye = async {
+            // Refused where the client said goodbye first: the library has the answer to that ready, and takes no other.
+            if self.sink.send(Message::Close(Some(frame))).await.is_err() {
+                self.sink.flush().await.ok();
+            }
+        };
         // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
-        timeout(limit, self.sink.send(Message::Close(Some(frame)))).await.ok();
+        timeout(limit, goodbye).await.ok();
     }
 }
