@@ -157,10 +157,10 @@ impl Launch {
     /// # Panics
     ///
     /// Never: stdin is piped.
-    pub fn output_with(mut self, input: &str) -> io::Result<std::process::Output> {
+    pub fn output_with(mut self, input: impl AsRef<[u8]>) -> io::Result<std::process::Output> {
         let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn()?;
-        io::Write::write_all(&mut child.stdin.take().expect("stdin is piped"), input.as_bytes())?;
+        io::Write::write_all(&mut child.stdin.take().expect("stdin is piped"), input.as_ref())?;
         child.wait_with_output()
     }
 

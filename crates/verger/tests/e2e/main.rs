@@ -5,6 +5,7 @@
 
 mod approvals;
 mod bad_input;
+mod bad_lines;
 mod budgets;
 mod bystanders;
 mod client_tools;
