@@ -157,10 +157,10 @@ impl Launch {
     /// # Panics
     ///
     /// Never: stdin is piped.
-    pub fn output_with(mut self, input: &str) -> io::Result<std::process::Output> {
+    pub fn output_with(mut self, input: impl AsRef<[u8]>) -> io::Result<std::process::Output> {
         let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn()?;
-        io::Write::write_all(&mut child.stdin.take().expect("stdin is piped"), input.as_bytes())?;
+        io::Write::write_all(&mut child.stdin.take().expect("stdin is piped"), input.as_ref())?;
         child.wait_with_output()
     }
 
@@ -299,10 +299,10 @@ impl Daemon {
     ///
     /// # Panics
     ///
-    /// When it does not say so in 10 s.
+    /// When it does not say so in 30 s.
     #[must_use]
     pub fn stderr_with(&self, part: &str) -> String {
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(30);
         let text = self.stderr.text.lock().unwrap_or_else(PoisonError::into_inner);
         let lacks = |text: &mut String| !text.contains(part);
         let waited = self.stderr.grown.wait_timeout_while(text, limit, lacks);

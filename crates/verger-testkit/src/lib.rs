@@ -21,6 +21,7 @@ pub mod load;
 mod namespaces;
 mod proc_fs;
 pub mod proxy;
+mod raw_socket;
 pub mod run_tag;
 mod wire_log;
 
@@ -33,4 +34,5 @@ pub use leak_guard::LeakGuard;
 pub use link::{Goodbye, Link};
 pub use namespaces::namespaces_can_be_had;
 pub use proxy::{Proxy, Weather};
+pub use raw_socket::{RawFrame, RawSocket};
 pub use run_tag::RunTag;

@@ -96,6 +96,9 @@ pub enum Fault {
 
 /// Tells what kind of message `text` is. Bodies stay raw; they are parsed by whoever knows their type.
 ///
+/// Members of other names may hold anything, half of a surrogate pair too, and `jsonrpc` is one of them: clients say 2.0, other
+/// numbers, or nothing, and mean the same.
+///
 /// # Errors
 /// [`DecodeError`], which turns into the JSON-RPC error to answer with: `RpcError::from(&error.fault)`.
 pub fn decode(text: &str) -> Result<Incoming, DecodeError> {

@@ -28,6 +28,20 @@ fn the_four_kinds_are_told_apart() {
 }
 
 #[test]
+fn what_members_of_other_names_hold_is_nobodys_business() {
+    for other in [
+        r#""jsonrpc":"1.0""#,
+        r#""jsonrpc":null"#,
+        r#""trace":"\ud800""#,
+        r#""trace":{"a":["\udc00\ud800"]}"#,
+    ] {
+        assert_eq!(check(&format!(r#"{{{other},"id":1,"method":"m"}}"#)), "request 1 m -", "{other}");
+    }
+    let half = r#"{"id":1,"method":"\ud800"}"#;
+    assert!(check(half).contains("`method` is not a string"), "{}", check(half));
+}
+
+#[test]
 fn null_params_are_none_but_a_null_result_is_an_answer() {
     assert_eq!(check(r#"{"id":1,"method":"m","params":null}"#), "request 1 m -");
     assert_eq!(check(r#"{"id":1,"result":null}"#), "response 1 null");

@@ -1,6 +1,7 @@
 //! One client: a half that reads and a half that writes, neither of which waits for the other, in one task.
 
 mod lines;
+mod pongs;
 mod transport;
 mod websocket;
 mod writer;

@@ -29,6 +29,16 @@ pub(crate) trait Transmit: Send {
     /// Asks for a sign of life, where the transport has words for it.
     fn ping(&mut self) -> impl Future<Output = std::io::Result<()>> + Send;
 
+    /// Resolves when the client has asked for signs of life, which [`Self::pong`] gives.
+    fn asked(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// Gives the client the signs of life that it asked for; returns when the kernel has them.
+    fn pong(&mut self) -> impl Future<Output = std::io::Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Says why nothing more comes, where the transport has words for it, and closes.
     fn finish(self, why: Closed) -> impl Future<Output = ()> + Send;
 }

@@ -11,6 +11,7 @@ use tokio_util::bytes::Bytes;
 use tungstenite::error::ProtocolError;
 use verger_wire::{DecodeError, Incoming, decode, decode_bytes};
 
+use super::pongs::Pongs;
 use super::transport::{Receive, Transmit};
 use crate::listen::Progress;
 use crate::outbox::{Breach, Closed};
@@ -33,7 +34,8 @@ const TOO_SLOW: u16 = 4408;
 /// Both halves of a socket.
 pub(crate) fn halves(socket: WebSocket, progress: Progress) -> (Incomings, Outgoings) {
     let (sink, stream) = socket.split();
-    (Incomings { stream, breach: None }, Outgoings { sink, progress })
+    let pongs = Pongs::default();
+    (Incomings { stream, breach: None, pongs: pongs.clone() }, Outgoings { sink, progress, pongs })
 }
 
 /// What comes in.
@@ -41,22 +43,26 @@ pub(crate) struct Incomings {
     stream: SplitStream<WebSocket>,
     /// The rule that the client broke, once it has.
     breach: Option<Breach>,
+    pongs: Pongs,
 }
 
 /// What goes out.
 pub(crate) struct Outgoings {
     sink: SplitSink<WebSocket, Message>,
     progress: Progress,
+    pongs: Pongs,
 }
 
 impl Receive for Incomings {
     async fn receive(&mut self) -> Option<Result<Incoming, DecodeError>> {
         loop {
+            self.pongs.room().await;
             match self.stream.next().await? {
                 Ok(Message::Text(text)) => return Some(decode(&text)),
                 Ok(Message::Binary(bytes)) => return Some(decode_bytes(&bytes)),
-                // Answered by the library.
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                // Answered by the library, which needs the other half to get rid of the answer.
+                Ok(Message::Ping(_)) => self.pongs.owe(),
+                Ok(Message::Pong(_)) => {}
                 Ok(Message::Close(_)) => return None,
                 Err(error) => {
                     tracing::debug!(%error, "a WebSocket broke");
@@ -90,11 +96,25 @@ impl Transmit for Outgoings {
     }
 
     async fn transmit(&mut self, text: Utf8Bytes) -> io::Result<()> {
-        self.sink.send(Message::Text(text)).await.map_err(io::Error::other)
+        self.sink.feed(Message::Text(text)).await.map_err(io::Error::other)?;
+        self.pong().await
     }
 
     async fn ping(&mut self) -> io::Result<()> {
-        self.sink.send(Message::Ping(Bytes::new())).await.map_err(io::Error::other)
+        self.sink.feed(Message::Ping(Bytes::new())).await.map_err(io::Error::other)?;
+        self.pong().await
+    }
+
+    async fn asked(&self) {
+        self.pongs.some().await;
+    }
+
+    async fn pong(&mut self) -> io::Result<()> {
+        // Those that come meanwhile may miss this flush.
+        let pongs = self.pongs.waiting();
+        self.sink.flush().await.map_err(io::Error::other)?;
+        self.pongs.taken(pongs);
+        Ok(())
     }
 
     async fn finish(mut self, why: Closed) {
@@ -108,8 +128,15 @@ impl Transmit for Outgoings {
             Closed::Slow => (TOO_SLOW, "slow_consumer", SLOW_CLOSE_LIMIT),
         };
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let goodbye = async {
+            // Refused where the client said goodbye first: the library has the answer to that ready, and takes no other.
+            match self.sink.send(Message::Close(Some(frame))).await {
+                Err(_) => self.sink.flush().await,
+                sent => sent,
+            }
+        };
         // A client that is gone, or makes no room in time, is left to the kernel: dropping the socket resets it.
-        if let Ok(Ok(())) = timeout(limit, self.sink.send(Message::Close(Some(frame)))).await {
+        if let Ok(Ok(())) = timeout(limit, goodbye).await {
             let slow = why == Closed::Slow;
             self.progress.linger(if slow { SLOW_LINGER_LIMIT } else { LINGER_LIMIT }).await;
         }

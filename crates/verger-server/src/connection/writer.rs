@@ -32,11 +32,12 @@ pub(super) async fn write<T: Transmit>(mut outgoings: T, outbox: &Outbox, pings:
     let closed = loop {
         let next = tokio::select! {
             biased;
-            text = outbox.next() => text.map(Some),
-            beat = beat(&mut pulse) => beat.map(|()| None),
+            text = outbox.next() => text.map(Out::Message),
+            () = outgoings.asked() => Ok(Out::Pongs),
+            beat = beat(&mut pulse) => beat.map(|()| Out::Ping),
         };
         let sent = match next {
-            Ok(text) => send(&mut outgoings, text, outbox, progress.as_ref()).await,
+            Ok(out) => send(&mut outgoings, out, outbox, progress.as_ref()).await,
             Err(closed) => Err(closed),
         };
         if let Err(closed) = sent {
@@ -47,17 +48,25 @@ pub(super) async fn write<T: Transmit>(mut outgoings: T, outbox: &Outbox, pings:
     outgoings.finish(closed).await;
 }
 
-/// Writes one message, or a ping where there is none. A client that takes nothing of it for too long is cut.
+/// What goes out next.
+enum Out {
+    Message(Utf8Bytes),
+    Ping,
+    Pongs,
+}
+
+/// Writes it. A client that takes nothing of it for too long is cut.
 async fn send<T: Transmit>(
     outgoings: &mut T,
-    text: Option<Utf8Bytes>,
+    out: Out,
     outbox: &Outbox,
     progress: Option<&Progress>,
 ) -> Result<(), Closed> {
     let sending = async {
-        match text {
-            Some(text) => outgoings.transmit(text).await,
-            None => outgoings.ping().await,
+        match out {
+            Out::Message(text) => outgoings.transmit(text).await,
+            Out::Ping => outgoings.ping().await,
+            Out::Pongs => outgoings.pong().await,
         }
     };
     let Some(progress) = progress else { return sending.await.map_err(|_| Closed::Done) };

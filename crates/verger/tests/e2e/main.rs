@@ -5,7 +5,9 @@
 
 mod approvals;
 mod bad_input;
+mod bad_lines;
 mod budgets;
+mod bystanders;
 mod client_tools;
 mod clients;
 mod close;
@@ -18,6 +20,7 @@ mod crowd;
 mod elicitation;
 mod errors;
 mod forks;
+mod frames;
 mod helper_faults;
 mod helper_life;
 mod images;

@@ -77,7 +77,7 @@ fn what_was_asked_before_the_end_of_input_is_answered() {
         json!({ "id": "three", "method": "thread/start", "params": {} }).to_string(),
     ];
     let output =
-        Launch::new(verger(), &home, &["app-server", "--stdio"]).output_with(&script.join("\n")).unwrap();
+        Launch::new(verger(), &home, &["app-server", "--stdio"]).output_with(script.join("\n")).unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
