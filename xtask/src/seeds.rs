@@ -1,4 +1,5 @@
-//! A test that is run once for each of many seeds, in a process each, some of them at once: it mostly waits.
+//! A test that is run once for each of many seeds, in a process each, some of them at once: it mostly waits. Optimised, or most of it
+//! would be the parsing of snapshots.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,8 @@ pub(crate) fn all(house: &House, name: &'static str, filter: &str) -> Result<Vec
                 return found;
             }
             let text = seed.to_string();
-            let result = measured(house, name, filter, SCALE, &[("VERGER_CROWD_SEED", OsStr::new(&text))]);
+            let env = [("VERGER_CROWD_SEED", OsStr::new(&text))];
+            let result = measured(house, name, &["--cargo-profile", "acceptance"], filter, SCALE, &env);
             let how = if result.is_ok() { "passed" } else { "FAILED" };
             println!("{name}: seed {seed} {how}");
             found.push(result);

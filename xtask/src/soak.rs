@@ -85,7 +85,7 @@ pub(crate) const SCALE: &str = "10";
 const HEAD: &str = "\
 # Long runs
 
-Each row is one run of `cargo xtask soak NAME` on a debug build (`chaos`: a release build), added by it; newest last. The test fails when a
+Each row is one run of `cargo xtask soak NAME` on a debug build (`crowd`: optimised; `chaos`: a release build), added by it; newest last. The test fails when a
 figure says that something leaks, so a row is also a pass. Times are the machine's, to be compared within one run.
 ";
 
@@ -187,14 +187,15 @@ fn measure(
     env: &[(&str, OsString)],
 ) -> Result<Vec<(String, String)>, Error> {
     let env: Vec<(&str, &OsStr)> = env.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
-    let found = measured(house, name, filter, scale, &env)?;
+    let found = measured(house, name, &[], filter, scale, &env)?;
     Ok(cells(&found))
 }
 
-/// The same, as they were said.
+/// The same, as they were said, with more `words` for nextest.
 pub(crate) fn measured(
     house: &House,
     name: &'static str,
+    words: &[&str],
     filter: &str,
     scale: &str,
     env: &[(&str, &OsStr)],
@@ -204,6 +205,7 @@ pub(crate) fn measured(
     watch(
         cargo(house)
             .args(["nextest", "run", "--workspace", "--locked", "--no-capture"])
+            .args(words)
             .args(["--filterset", filter])
             .env("VERGER_TEST_SCALE", scale)
             .envs(env.iter().copied()),

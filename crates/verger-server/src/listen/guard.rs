@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use super::{Jwt, TokenHash};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::{Jwt, TokenHash};
 
 /// What clients present.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::serve::Listener;
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::socket::Socket;
@@ -36,6 +37,8 @@ impl Progress {
             rustix::net::shutdown(socket, Shutdown::Write)?;
             let mut rest = vec![0; REST];
             loop {
+                // Who floods has no more than its share of the time.
+                consume_budget().await;
                 socket.readable().await?;
                 match socket.try_read(&mut rest) {
                     Ok(0) => return Ok(()),
