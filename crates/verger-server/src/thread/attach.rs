@@ -66,7 +66,11 @@ impl Owner {
 
     /// Something has been drawn: answers those who waited for it, and goes on with the others.
     pub(super) async fn drawn(&mut self, drawn: Result<Result<Drawn, String>, JoinError>) {
-        let Some(Drawing { joiners, head, follower }) = self.joining.drawn() else { return };
+        let Some(Drawing { mut joiners, head, follower, is_void }) = self.joining.drawn() else { return };
+        if is_void {
+            self.joining.push_first(joiners);
+            return self.draw();
+        }
         match drawn.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(Drawn::Past(past)) => {
                 for joiner in joiners {
@@ -79,12 +83,12 @@ impl Owner {
                 }
             }
             Ok(Drawn::TooMuch) => {
-                for mut joiner in joiners {
+                for joiner in &mut joiners {
                     if let Attach::Resume { since, .. } = &mut joiner.how {
                         *since = None;
                     }
-                    self.joining.push_first(joiner);
                 }
+                self.joining.push_first(joiners);
             }
             Err(message) => {
                 for joiner in joiners {

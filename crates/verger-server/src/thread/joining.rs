@@ -46,6 +46,8 @@ pub(super) struct Drawing {
     pub(super) head: Seq,
     /// One who had heard everything at that moment.
     pub(super) follower: Follower,
+    /// The thread has forgotten some of it since.
+    pub(super) is_void: bool,
 }
 
 /// What an answer needs that is not at hand.
@@ -99,9 +101,18 @@ impl Joining {
         self.waiting.push_back(joiner);
     }
 
-    /// One whose cursor is no use waits on, for everything.
-    pub(super) fn push_first(&mut self, joiner: Joiner) {
-        self.waiting.push_front(joiner);
+    /// Those for whom what was drawn is of no use wait on.
+    pub(super) fn push_first(&mut self, joiners: Vec<Joiner>) {
+        for joiner in joiners.into_iter().rev() {
+            self.waiting.push_front(joiner);
+        }
+    }
+
+    /// The thread has been reverted: its subscribers have been told, but those whose answer would show what it has forgotten.
+    pub(super) fn void(&mut self) {
+        if let Some(drawing) = &mut self.drawing {
+            drawing.is_void = true;
+        }
     }
 
     /// What is to be drawn next; nothing while something is, or nobody waits. Who is gone gets nothing.
@@ -124,7 +135,7 @@ impl Joining {
         let (joiners, others): (Vec<_>, Vec<_>) =
             self.waiting.drain(..).partition(|joiner| Wanted::by(&joiner.how) == *wanted);
         self.waiting.extend(others);
-        self.drawing = Some(Drawing { joiners, head, follower });
+        self.drawing = Some(Drawing { joiners, head, follower, is_void: false });
         self.draws.spawn(drawn);
     }
 

@@ -55,6 +55,7 @@ impl Owner {
 
     /// Answers with the thread as it is now, and where its turns and items are.
     pub(super) async fn reverted(&mut self, replier: Replier) {
+        self.joining.void();
         let newest = match self.picture() {
             Some(picture) => picture.newest().await,
             None => Ok([None, None]),

@@ -258,3 +258,24 @@ async fn pages_lead_past_what_is_forgotten() {
     client.close().await;
     stage.finish();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_meanwhile_is_shown_nothing_that_was_forgotten() {
+    let stage = Stage::bare();
+    let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
+    let client = Client::open_with(&stage.daemon.url(), "client", quiet).await;
+    let thread = stage.saved(&client).await;
+    turn(&client, &thread, "STREAM n=60 size=131072").await;
+    let last = turn(&client, &thread, "hi").await;
+    let from = client.mark();
+    let resumes = client.begin("thread/resume", json!({ "threadId": thread })).await.expect("connected");
+    let before = json!({ "threadId": thread, "beforeTurnId": last["id"] });
+    let reverts = client.begin("thread/revert", before).await.expect("connected");
+    let resumed = client.answer(from, resumes, "thread/resume").await.expect("the thread");
+    let answers: Vec<i64> = client.since(from).iter().filter_map(|message| message["id"].as_i64()).collect();
+    assert_eq!(answers, [reverts, resumes], "it was reverted while the answer was drawn");
+    let turns = resumed["thread"]["turns"].as_array().expect("turns");
+    assert!(turns.len() == 2 && turns.iter().all(|turn| turn["id"] != last["id"]), "{} turns", turns.len());
+    drop(client);
+    stage.finish();
+}
