@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
-use verger_server::{AuthFiles, Home, Listen, Options};
+use verger_server::{AuthOptions, Home, Listen, Options};
 
 /// Memory where there is a folder for it: the store syncs at each commit.
 const MEMORY: &str = "/dev/shm";
@@ -32,7 +32,7 @@ pub fn open() -> PathBuf {
     let socket = folder.join("fuzz");
     let listen = Listen::Socket(Some(socket.clone()));
     let options =
-        Options { home: Home::at(&folder), overrides: Arc::default(), listen, auth: AuthFiles::default() };
+        Options { home: Home::at(&folder), overrides: Arc::default(), listen, auth: AuthOptions::default() };
     let (serving, serves) = mpsc::channel();
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
