@@ -179,15 +179,13 @@ impl World {
         for (number, step, done) in join_all(work).await {
             let kind = step.kind();
             self.tally.step(kind);
+            // One whose answer was lost with its connection may have been carried out as well.
+            if let (Step::Revert { thread, .. }, Ok(()) | Err(NoResult::Closed)) = (&step, &done) {
+                let topics = self.topics.iter_mut().filter(|topic| topic.thread == *thread);
+                topics.for_each(|topic| topic.reverted = true);
+            }
             match done {
-                Ok(()) => {
-                    if let Step::Revert { thread, .. } = &step {
-                        self.topics
-                            .iter_mut()
-                            .filter(|topic| topic.thread == *thread)
-                            .for_each(|topic| topic.reverted = true);
-                    }
-                }
+                Ok(()) => {}
                 Err(error @ NoResult::Refused { code, .. }) => {
                     // A call outside of a turn fails with what its helper said.
                     if code == -32603 && kind != "call" {
