@@ -194,7 +194,7 @@ async fn knows_of_all(topic: &Topic, members: &[Member]) -> Result<(), NoResult>
     }
     let acknowledged: BTreeSet<String> = {
         let of = |member: &Member| member.view(&topic.thread, |view| view.acknowledged.clone());
-        members.iter().filter_map(of).flatten().collect()
+        members.iter().chain([&topic.scribe]).filter_map(of).flatten().collect()
     };
     let knows = |view: &View| acknowledged.iter().all(|turn| view.turns().get(turn).is_some()).then_some(());
     topic.scribe.until("turn/started", &topic.thread, LIMIT, knows).await
