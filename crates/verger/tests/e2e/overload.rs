@@ -187,8 +187,8 @@ async fn a_flood_of_threads_ends_at_their_bound() {
 /// worst, and the rest is how long a busy machine takes to tell the client.
 const FAIR: usize = 2 * IN_FLIGHT;
 
-/// So many of a flood wait for their answers: far more than would be fair, and not without an end.
-const WAITING: usize = 32 * FAIR;
+/// So many of a flood wait for their answers: more than would be fair, and not without an end.
+const WAITING: usize = 4 * FAIR;
 
 /// Asks until it is over, without waiting for what is still to come; the ids.
 async fn flood(client: &Client, method: &str, params: &Value, is_over: &AtomicBool) -> Vec<i64> {
@@ -208,7 +208,7 @@ async fn flood(client: &Client, method: &str, params: &Value, is_over: &AtomicBo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_polite_client_gets_its_share_whatever_another_floods_with() {
-    const CALLS: usize = 30;
+    const CALLS: usize = 12;
     let stage = Stage::lazy(&["polite"]);
     let (flooder, polite) = (Arc::new(stage.client("flooder").await), stage.client("polite").await);
     let (thread, calm) = (stage.saved(&flooder).await, stage.saved(&polite).await);
