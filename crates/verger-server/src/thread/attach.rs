@@ -55,6 +55,7 @@ impl Owner {
                 self.joining.draw(&wanted, head, follower, drawn);
             }
         }
+        self.joining.drawing().for_each(|subscription| self.subscribers.begin(subscription));
     }
 
     fn moment(&self) -> Moment {

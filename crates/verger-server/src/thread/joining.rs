@@ -139,6 +139,11 @@ impl Joining {
         self.draws.spawn(drawn);
     }
 
+    /// For whom something is being drawn.
+    pub(super) fn drawing(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.drawing.iter().flat_map(|drawing| &drawing.joiners).map(|joiner| joiner.subscription)
+    }
+
     /// The next thing that has been drawn. Never resolves while nothing is.
     pub(super) async fn next_drawn(&mut self) -> Option<Result<Result<Drawn, String>, JoinError>> {
         self.draws.join_next().await

@@ -10,6 +10,9 @@ use super::walk::WalkError;
 use crate::event::Event;
 use crate::outbox::{Closed, Outbox};
 
+/// Notices that are kept for a client until it has its answer. There are few: states of helpers, warnings.
+const NOTICES: usize = 64;
+
 /// The subscriptions of one thread.
 #[derive(Default)]
 pub(super) struct Subscribers {
@@ -37,8 +40,9 @@ struct Subscriber {
 
 /// How much of the thread's stream a subscriber has been told.
 enum Told {
-    /// Nothing: it has no answer yet.
-    Nothing,
+    /// Nothing: it has no answer yet. With the notices since what it will show was begun to be drawn, of which it will be told
+    /// after the answer.
+    Nothing(Vec<Event>),
     /// Up to a cursor.
     Some(Lag),
     Everything,
@@ -65,16 +69,25 @@ impl Drop for Lag {
 impl Subscribers {
     /// Adds one who has no answer yet, and is told nothing before it.
     pub(super) fn insert(&mut self, subscription: SubscriptionId, outbox: Outbox, raw: bool) {
-        let (asked, told) = (BTreeSet::new(), Told::Nothing);
+        let (asked, told) = (BTreeSet::new(), Told::Nothing(Vec::new()));
         self.all.insert(subscription, Subscriber { outbox, raw, asked, told });
     }
 
     /// One has its answer: from here on the owner has a cursor for it. `false`: it left meanwhile.
     pub(super) fn lag(&mut self, subscription: SubscriptionId) -> bool {
         let Some(subscriber) = self.all.get_mut(&subscription) else { return false };
-        let outbox = subscriber.outbox.clone();
-        subscriber.told = Told::Some(Lag { outbox, skipped: 0, task: None });
+        let lag = Told::Some(Lag { outbox: subscriber.outbox.clone(), skipped: 0, task: None });
+        if let Told::Nothing(notices) = std::mem::replace(&mut subscriber.told, lag) {
+            notices.iter().for_each(|notice| subscriber.outbox.notice(notice));
+        }
         true
+    }
+
+    /// What the answer of one will show is begun to be drawn: what was noticed before is no news to it.
+    pub(super) fn begin(&mut self, subscription: SubscriptionId) {
+        if let Some(Subscriber { told: Told::Nothing(notices), .. }) = self.all.get_mut(&subscription) {
+            notices.clear();
+        }
     }
 
     pub(super) fn remove(&mut self, subscription: SubscriptionId) {
@@ -106,7 +119,7 @@ impl Subscribers {
     pub(super) fn tell(&mut self, event: &Event, stream: &Stream) {
         for (&id, subscriber) in &mut self.all {
             match &mut subscriber.told {
-                Told::Nothing => {}
+                Told::Nothing(_) => {}
                 Told::Some(lag) => lag.skipped += subscriber.outbox.skip(event),
                 Told::Everything if subscriber.outbox.event(event) => {}
                 Told::Everything => {
@@ -136,10 +149,17 @@ impl Subscribers {
         self.all.values().filter(|subscriber| matches!(subscriber.told, Told::Everything))
     }
 
-    /// Tells what is in no log, and holds for everyone who has an answer.
-    pub(super) fn notice(&self, event: &Event) {
-        let answered = self.all.values().filter(|subscriber| !matches!(subscriber.told, Told::Nothing));
-        answered.for_each(|subscriber| subscriber.outbox.notice(event));
+    /// Tells what is in no log, and holds for everyone: for those who have no answer yet, after it.
+    pub(super) fn notice(&mut self, event: &Event) {
+        for subscriber in self.all.values_mut() {
+            match &mut subscriber.told {
+                Told::Nothing(notices) if notices.len() < NOTICES => notices.push(event.clone()),
+                Told::Nothing(_) => {
+                    tracing::debug!("a notice is not kept for a client that has no answer yet")
+                }
+                Told::Some(_) | Told::Everything => subscriber.outbox.notice(event),
+            }
+        }
     }
 
     /// Asks those who have been told everything: the others have not heard yet what the question is about.
@@ -171,7 +191,7 @@ impl Subscribers {
     pub(super) fn lagging(&self, subscription: SubscriptionId) -> Option<Outbox> {
         match &self.all.get(&subscription)?.told {
             Told::Some(lag) => Some(lag.outbox.clone()),
-            Told::Nothing | Told::Everything => None,
+            Told::Nothing(_) | Told::Everything => None,
         }
     }
 
