@@ -1,8 +1,5 @@
 //! How a client begins to follow a thread: an answer that shows the thread as it is, and everything after it (K5).
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use tokio::task::JoinError;
 use verger_core::ids::{Seq, SubscriptionId};
 use verger_core::server;
@@ -11,9 +8,10 @@ use verger_wire::requests::{Replay, ThreadResumeResponse};
 use verger_wire::{Notification, RpcError, ThreadStartedNotification};
 
 use super::catching_up::Gap;
-use super::joining::{Drawing, Drawn, Joiner, Moment, Past, Wanted};
+use super::joining::{Drawing, Drawn, Joiner, Wanted};
 use super::message::Attach;
 use super::owner::Owner;
+use super::past::{Answer, Moment, Past};
 use crate::event::Event;
 use crate::replier::Replier;
 
@@ -154,42 +152,5 @@ impl Owner {
         self.subscribers.remove(subscription);
         let (thread, generation) = (self.caller.thread, self.caller.generation);
         self.caller.house.tell(server::Event::AttachFailed { thread, generation, subscription });
-    }
-}
-
-/// An answer with the large parts of it in their places as they are.
-#[derive(Serialize)]
-struct Answer<'a> {
-    thread: ThreadWithTurns<'a>,
-    #[serde(rename = "initialTurnsPage", skip_serializing_if = "Option::is_none")]
-    first: Option<&'a RawValue>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct ThreadWithTurns<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turns: Option<&'a RawValue>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-impl<'a> Answer<'a> {
-    fn of(answer: &impl Serialize, past: &'a Past) -> Result<Self, RpcError> {
-        let encoded = serde_json::to_value(answer).and_then(serde_json::from_value::<Map<_, _>>);
-        let mut rest =
-            encoded.map_err(|cause| RpcError::internal(format!("result not encodable: {cause}")))?;
-        let Some(Value::Object(mut thread)) = rest.remove("thread") else {
-            return Err(RpcError::internal("result not encodable: it shows no thread"));
-        };
-        let (turns, first) = (past.turns.as_deref(), past.first.as_deref());
-        if turns.is_some() {
-            thread.remove("turns");
-        }
-        if first.is_some() {
-            rest.remove("initialTurnsPage");
-        }
-        Ok(Self { thread: ThreadWithTurns { turns, rest: thread }, first, rest })
     }
 }

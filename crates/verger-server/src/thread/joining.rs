@@ -5,21 +5,15 @@
 
 use std::collections::VecDeque;
 
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::{JoinError, JoinSet};
 use verger_core::ids::{Seq, SubscriptionId};
-use verger_core::thread::{Follower, UnderWay, turns};
-use verger_wire::requests::{ReplaySince, ThreadTurnsListResponse};
+use verger_core::thread::Follower;
+use verger_wire::requests::ReplaySince;
 
 use super::catching_up::Gap;
-use super::log::UntilNow;
 use super::message::Attach;
-use super::pages::{Picture, TurnsQuery};
-use super::walk::WalkError;
+use super::past::{Past, View};
 use crate::replier::Replier;
-
-/// How much of a thread's turns an answer carries, in bytes as they are kept. Clients page through the rest.
-const TURNS_BYTES: usize = 8 << 20;
 
 /// A client that has no answer yet.
 #[derive(Debug)]
@@ -57,15 +51,6 @@ pub(super) enum Wanted {
     Past(View),
 }
 
-/// Which parts of a thread's past an answer shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct View {
-    turns: bool,
-    page: Option<TurnsQuery>,
-    /// Cursors to the newest turn and the newest item.
-    newest: bool,
-}
-
 /// What an answer needed.
 #[derive(Debug)]
 pub(super) enum Drawn {
@@ -73,25 +58,6 @@ pub(super) enum Drawn {
     /// Who comes back has missed too much, or what was forgotten since: it is better told everything.
     TooMuch,
     Past(Past),
-}
-
-/// What an answer shows of a thread's past. The large parts are JSON already.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    pub(super) turns: Option<Box<RawValue>>,
-    /// The page that was asked for.
-    pub(super) first: Option<Box<RawValue>>,
-    /// Cursors to the newest turn and the newest item.
-    pub(super) newest: [Option<String>; 2],
-    /// Cursor to the turns before those in the answer, where it does not hold all.
-    pub(super) older: Option<String>,
-}
-
-/// A thread as it was at some moment.
-pub(super) enum Moment {
-    Stored(Picture),
-    /// In no store. With the active turn as far as it had come.
-    Unstored(UntilNow, Option<UnderWay>),
 }
 
 // === impl Joining ===
@@ -144,7 +110,7 @@ impl Joining {
         self.drawing.iter().flat_map(|drawing| &drawing.joiners).map(|joiner| joiner.subscription)
     }
 
-    /// The next thing that has been drawn. Never resolves while nothing is.
+    /// The next thing that has been drawn; nothing where nothing is being drawn.
     pub(super) async fn next_drawn(&mut self) -> Option<Result<Result<Drawn, String>, JoinError>> {
         self.draws.join_next().await
     }
@@ -173,40 +139,4 @@ impl Wanted {
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::Past(View::default())
     }
-}
-
-// === impl Past ===
-
-impl Past {
-    /// The error is for people.
-    pub(super) async fn draw(moment: Moment, view: View) -> Result<Self, String> {
-        let said = |error: WalkError| error.to_string();
-        let mut past = Self::default();
-        let picture = match moment {
-            Moment::Stored(picture) => picture,
-            Moment::Unstored(log, active) => {
-                // It has no pages, but an empty one for who asked.
-                past.first = view.page.map(|_| raw(&ThreadTurnsListResponse::default())).transpose()?;
-                if view.turns {
-                    past.turns = Some(raw(&turns(log.read().await?, active.as_ref()))?);
-                }
-                return Ok(past);
-            }
-        };
-        if view.turns {
-            let (turns, older) = picture.newest_turns(TURNS_BYTES).await.map_err(said)?;
-            (past.turns, past.older) = (Some(raw(&turns)?), older);
-        }
-        if let Some(query) = &view.page {
-            past.first = Some(raw(&picture.turns(query).await.map_err(said)?)?);
-        }
-        if view.newest {
-            past.newest = picture.newest().await.map_err(said)?;
-        }
-        Ok(past)
-    }
-}
-
-fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>, String> {
-    to_raw_value(value).map_err(|cause| format!("the answer cannot be written as JSON: {cause}"))
 }

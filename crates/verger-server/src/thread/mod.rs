@@ -25,6 +25,7 @@ mod model_call;
 mod model_error;
 mod owner;
 mod pages;
+mod past;
 mod raw;
 mod recall;
 mod reverting;
