@@ -42,9 +42,12 @@ impl Owner {
         let Some(wanted) = self.joining.wanted() else { return };
         let (head, follower) = (self.log.head(), self.stream.follower());
         match wanted.clone() {
-            Wanted::Missed(since) => {
-                let gap = self.gap(&since);
-                let drawn = async move { Ok(gap.await?.map_or(Drawn::TooMuch, Drawn::Missed)) };
+            Wanted::Missed(since, view) => {
+                let (gap, moment) = (self.gap(&since), self.moment());
+                let drawn = async move {
+                    let Some(gap) = gap.await? else { return Ok(Drawn::TooMuch) };
+                    Ok(Drawn::Missed(gap, Past::draw(moment, view).await?))
+                };
                 self.joining.draw(&wanted, head, follower, drawn);
             }
             Wanted::Past(view) => {
@@ -76,9 +79,9 @@ impl Owner {
                     self.welcome(joiner, &past, head, follower.clone()).await;
                 }
             }
-            Ok(Drawn::Missed(gap)) => {
+            Ok(Drawn::Missed(gap, past)) => {
                 for joiner in joiners {
-                    self.welcome_back(joiner, &gap, head).await;
+                    self.welcome_back(joiner, &gap, &past, head).await;
                 }
             }
             Ok(Drawn::TooMuch) => {
@@ -99,10 +102,10 @@ impl Owner {
     }
 
     /// Answers one who comes back, with what it has missed up to `head`.
-    async fn welcome_back(&mut self, joiner: Joiner, gap: &Gap, head: Seq) {
+    async fn welcome_back(&mut self, joiner: Joiner, gap: &Gap, past: &Past, head: Seq) {
         let (outbox, subscription) = (joiner.replier.outbox().clone(), joiner.subscription);
         let replay = outbox.wants_positions().then(|| self.replay(Some(gap.since), head));
-        self.answer(joiner, &Past::default(), replay);
+        self.answer(joiner, past, replay);
         if self.subscribers.lag(subscription) {
             let follower = self.tell_gap(&outbox, gap);
             self.go_on(subscription, Box::new(follower)).await;

@@ -47,14 +47,15 @@ pub(super) struct Drawing {
 /// What an answer needs that is not at hand.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wanted {
-    Missed(ReplaySince),
+    /// What came after this, and beside that what the view says.
+    Missed(ReplaySince, View),
     Past(View),
 }
 
 /// What an answer needed.
 #[derive(Debug)]
 pub(super) enum Drawn {
-    Missed(Gap),
+    Missed(Gap, Past),
     /// Who comes back has missed too much, or what was forgotten since: it is better told everything.
     TooMuch,
     Past(Past),
@@ -128,9 +129,13 @@ impl Wanted {
         match how {
             Attach::Start { .. } => Self::Past(View::default()),
             Attach::Fork { exclude_turns } => Self::Past(View { turns: !exclude_turns, ..View::default() }),
-            Attach::Resume { since: Some(since), .. } => Self::Missed(since.clone()),
-            Attach::Resume { exclude_turns, page, .. } => {
-                Self::Past(View { turns: !exclude_turns, page: *page, newest: true })
+            Attach::Resume { exclude_turns, page, since, .. } => {
+                let view = View { turns: !exclude_turns, page: *page, newest: true };
+                match since {
+                    // Whom the turns are told needs them not shown.
+                    Some(since) => Self::Missed(since.clone(), View { turns: false, ..view }),
+                    None => Self::Past(view),
+                }
             }
         }
     }

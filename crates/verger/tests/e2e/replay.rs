@@ -74,6 +74,10 @@ async fn what_was_missed_comes_first_and_then_what_is_in_flight() {
     assert_eq!(answer["replay"]["recovered"], true, "{answer}");
     assert_eq!(answer["replay"]["from"], since["seq"].as_u64().expect("a number") + 1);
     assert_eq!(answer["thread"]["turns"], json!([]));
+    assert!(
+        answer["turnsBackwardsCursor"].is_string() && answer["itemsBackwardsCursor"].is_string(),
+        "{answer}"
+    );
     ended(&back, from, &running).await;
 
     let told = stream(&back, from);
@@ -102,6 +106,11 @@ async fn what_was_missed_comes_first_and_then_what_is_in_flight() {
     assert_eq!(Some(text), whole);
     // The speaker knows nothing of all this.
     assert!(stream(&speaker, 0).is_empty());
+    // A page that is asked for comes also with a replay.
+    let page = json!({ "threadId": thread, "since": since, "initialTurnsPage": { "limit": 2 } });
+    let answer = back.call("thread/resume", page).await;
+    assert_eq!(answer["replay"]["recovered"], true, "{answer}");
+    assert_eq!(answer["initialTurnsPage"]["data"].as_array().map(Vec::len), Some(2), "{answer}");
     drop((speaker, back));
     stage.finish();
 }
