@@ -18,6 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod trace;
 mod turns;
 mod view;
 mod world;

@@ -1,6 +1,9 @@
 //! What a scribe keeps: every durable event of a thread by its number, so that the thread of any moment can be told again.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::Value;
 
 use super::turns::{Change, Turns};
 
@@ -115,4 +118,17 @@ impl Stretch {
     fn last(&self) -> u64 {
         self.events.keys().next_back().map_or(self.base, |last| *last)
     }
+}
+
+/// What two clients were told under one number is the same if this is.
+pub(super) fn digest(method: &str, params: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    method.hash(&mut hasher);
+    // Generations are about who tells it, not about what.
+    let told: Vec<_> =
+        params.as_object().into_iter().flatten().filter(|(name, _)| *name != "_stream").collect();
+    for (name, value) in told {
+        (name, value.to_string()).hash(&mut hasher);
+    }
+    hasher.finish()
 }

@@ -1,20 +1,18 @@
 //! What one client knows of one thread, built from answers and notifications in their order, as docs/protocol.md tells clients to.
 //! What cannot be is listed in words.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
+mod beside;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::chronicle::{Chronicle, Verdict};
+use super::chronicle::{Chronicle, digest};
 use super::flight::{Flight, Part};
 use super::position::{Cursor, Position};
 use super::questions::Questions;
+use super::trace::{Trace, words};
 use super::turns::{Change, Turns};
-
-/// How many of the last events are shown beside a fault.
-const SHOWN: usize = 40;
 
 /// Notifications that every client hears, whatever it follows, or that belong to no thread's stream.
 const FOR_EVERYONE: [&str; 11] = [
@@ -55,10 +53,7 @@ pub(super) struct View {
     chronicle: Option<Chronicle>,
     /// How often the thread was unloaded.
     closings: u64,
-    last: VecDeque<String>,
-    faults: Vec<String>,
-    /// The last events as they were when the first of these faults was found.
-    then: Option<VecDeque<String>>,
+    trace: Trace,
 }
 
 // === impl View ===
@@ -108,12 +103,12 @@ impl View {
 
     /// Takes what was found to be wrong so far.
     pub(super) fn faults(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.faults)
+        self.trace.faults()
     }
 
     /// The last events, oldest first; up to the first fault, where there is one.
     pub(super) fn last(&self) -> impl Iterator<Item = &str> {
-        self.then.as_ref().unwrap_or(&self.last).iter().map(String::as_str)
+        self.trace.last()
     }
 
     /// What was told so far was compared with a scribe's chronicle, and need not be kept any more.
@@ -127,7 +122,7 @@ impl View {
     /// An answer to thread/start, thread/resume or thread/fork. `since` is what was asked for.
     pub(super) fn answered(&mut self, result: &Value, since: Option<&Cursor>) {
         let replay = &result["replay"];
-        self.remember(format!("the answer; since {:?}, replay {replay}", since.map(|since| since.seq)));
+        self.trace.remember(format!("the answer; since {:?}, replay {replay}", since.map(|since| since.seq)));
         self.following = true;
         self.questions.begin();
         self.positions = replay.is_object();
@@ -139,24 +134,24 @@ impl View {
         let (Some(head), Some(to), Some(from), Some(generation)) =
             (number("headSeq"), number("to"), number("from"), number("gen"))
         else {
-            return self.faults.push(format!("the answer's replay is not complete: {replay}"));
+            return self.trace.fault(format!("the answer's replay is not complete: {replay}"));
         };
         self.newer(generation);
         if !recovered {
             if (from, to) != (head + 1, head) {
-                self.faults.push(format!("a snapshot that is not at the head: {replay}"));
+                self.trace.fault(format!("a snapshot that is not at the head: {replay}"));
             }
             let cursor = Cursor { epoch: replay["logEpoch"].clone(), seq: head };
             return self.snapshot(turns, head, Some(cursor));
         }
         let Some(since) = since else {
-            return self.faults.push("recovered, though it asked for no replay".into());
+            return self.trace.fault("recovered, though it asked for no replay".into());
         };
         if replay["logEpoch"] != since.epoch
             || to > head
             || turns.as_array().is_some_and(|turns| !turns.is_empty())
         {
-            self.faults.push(format!("recovered, with turns or otherwise than asked for: {replay}"));
+            self.trace.fault(format!("recovered, with turns or otherwise than asked for: {replay}"));
         }
         // Over a revert it may not be: then the turns will not be those of the scribe.
         self.stale = false;
@@ -165,14 +160,14 @@ impl View {
 
     /// The answer to thread/unsubscribe.
     pub(super) fn unsubscribed(&mut self) {
-        self.remember("unsubscribed".into());
+        self.trace.remember("unsubscribed".into());
         self.following = false;
     }
 
     /// The connection has ended.
     pub(super) fn disconnected(&mut self) {
         if self.following {
-            self.remember("disconnected".into());
+            self.trace.remember("disconnected".into());
         }
         self.following = false;
     }
@@ -184,17 +179,19 @@ impl View {
 
     /// A question of the server's.
     pub(super) fn asked(&mut self, id: u64, method: &str, params: &Value) {
-        self.remember(format!("question {id}: {method}"));
+        self.trace.remember(format!("question {id}: {method}"));
         if !self.following {
             let fault = format!("question {id} of a thread that it does not follow");
-            return self.faults.push(fault);
+            return self.trace.fault(fault);
         }
-        self.faults.extend(self.questions.asked(id, params));
+        if let Some(fault) = self.questions.asked(id, params) {
+            self.trace.fault(fault);
+        }
     }
 
     /// A notification.
     pub(super) fn note(&mut self, method: &str, params: &Value) {
-        self.remember(words(method, params));
+        self.trace.remember(words(method, params));
         match method {
             "thread/reverted" => {
                 self.stale = true;
@@ -210,11 +207,11 @@ impl View {
         }
         if !self.following {
             let fault = format!("{method} of a thread that it does not follow");
-            return self.faults.push(fault);
+            return self.trace.fault(fault);
         }
         let position = match Position::of(params) {
             Ok(position) => position,
-            Err(fault) => return self.faults.push(format!("{method}: {fault}")),
+            Err(fault) => return self.trace.fault(format!("{method}: {fault}")),
         };
         let mut off = None;
         match &position {
@@ -241,53 +238,9 @@ impl View {
             }
             _ => Part::of(method, params).and_then(|part| self.delta(part, off, params)),
         };
-        self.faults.extend(fault.map(|fault| format!("{method}: {fault}")));
-    }
-
-    /// Compares with what a scribe of the same thread knows, when nothing is under way.
-    #[must_use]
-    pub(super) fn against(&self, scribe: &Self) -> Option<String> {
-        // Snapshots count records that are never told: who had one may be before who had none.
-        let told = scribe.chronicle.as_ref().map(Chronicle::last).unwrap_or_default();
-        if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.seq < told) {
-            return Some(format!("it is at {} and the scribe was told {told}", cursor.seq));
+        if let Some(fault) = fault {
+            self.trace.fault(format!("{method}: {fault}"));
         }
-        if let Some((id, _)) = self.questions.open().next() {
-            return Some(format!("question {id} is still open"));
-        }
-        self.turns.against(&scribe.turns, false)
-    }
-
-    /// Compares with what a scribe knows of the moment at which this client is, whatever happened since.
-    #[must_use]
-    pub(super) fn beside(&self, scribe: &Self) -> Verdict {
-        let (Some(cursor), Some(chronicle)) = (&self.cursor, &scribe.chronicle) else {
-            return Verdict::Unknown;
-        };
-        if self.stale {
-            return Verdict::Unknown;
-        }
-        match chronicle.events(self.base, cursor.seq, &self.told) {
-            Verdict::Same => {}
-            other => return other,
-        }
-        let Some(then) = chronicle.at(cursor.seq) else { return Verdict::Unknown };
-        self.turns.against(&then, true).map_or(Verdict::Same, Verdict::Different)
-    }
-
-    /// Compares texts in flight with what a scribe heard of them: one may be behind the other.
-    #[must_use]
-    pub(super) fn in_flight_beside(&self, scribe: &Self) -> Option<String> {
-        self.flights.iter().find_map(|(id, flight)| {
-            if let Some(theirs) = scribe.flights.get(id) {
-                // Under another generation another text may have begun.
-                let same = theirs.generation == flight.generation;
-                return same.then(|| flight.beside(theirs)).flatten();
-            }
-            let whole = scribe.turns.item(&flight.turn, id).filter(|_| flight.is_news())?;
-            let whole = serde_json::from_str(whole).ok()?;
-            flight.against(&whole).map(|fault| format!("item {id}: {fault}"))
-        })
     }
 
     fn snapshot(&mut self, turns: &Value, base: u64, cursor: Option<Cursor>) {
@@ -314,22 +267,22 @@ impl View {
     fn accept(&mut self, cursor: &Cursor, method: &str, params: &Value) -> bool {
         let seq = cursor.seq;
         if seq <= self.heard {
-            self.faults.push(format!("{method}: number {seq} was told after {}", self.heard));
+            self.trace.fault(format!("{method}: number {seq} was told after {}", self.heard));
             return false;
         }
         self.heard = seq;
         let digest = digest(method, params);
         match &mut self.cursor {
             Some(known) if known.epoch != cursor.epoch => {
-                self.faults.push(format!("{method}: number {seq} is of another log"));
+                self.trace.fault(format!("{method}: number {seq} is of another log"));
             }
             Some(known) if seq <= known.seq => {
                 let before = self.told.get(&seq).copied();
                 if before.is_some_and(|before| before != digest) {
-                    self.faults.push(format!("{method}: number {seq} is told otherwise than before"));
+                    self.trace.fault(format!("{method}: number {seq} is told otherwise than before"));
                 }
                 if before.is_none() && seq > self.base {
-                    self.faults.push(format!("{method}: number {seq} was not told before"));
+                    self.trace.fault(format!("{method}: number {seq} was not told before"));
                 }
                 return false;
             }
@@ -346,7 +299,7 @@ impl View {
     /// What was in flight under an older generation never was.
     fn newer(&mut self, generation: u64) {
         if generation < self.generation {
-            self.faults.push(format!("generation {generation} after {}", self.generation));
+            self.trace.fault(format!("generation {generation} after {}", self.generation));
         }
         if generation > self.generation {
             self.generation = generation;
@@ -431,38 +384,4 @@ impl View {
             None => Some(format!("a piece of item {id}, which is not in flight")),
         }
     }
-
-    fn remember(&mut self, words: String) {
-        if !self.faults.is_empty() && self.then.is_none() {
-            self.then = Some(self.last.clone());
-        }
-        if self.last.len() == SHOWN {
-            self.last.pop_front();
-        }
-        self.last.push_back(words);
-    }
-}
-
-/// What two clients were told under one number is the same if this is.
-fn digest(method: &str, params: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    method.hash(&mut hasher);
-    // Generations are about who tells it, not about what.
-    let told: Vec<_> =
-        params.as_object().into_iter().flatten().filter(|(name, _)| *name != "_stream").collect();
-    for (name, value) in told {
-        (name, value.to_string()).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn words(method: &str, params: &Value) -> String {
-    let first = ["itemId", "requestId"].iter().map(|name| &params[*name]);
-    let ids = first.chain([&params["item"]["id"], &params["turn"]["id"]]);
-    let id = ids.filter(|id| !id.is_null()).map(Value::to_string).next().unwrap_or_default();
-    let more = [&params["turn"]["status"], &params["item"]["type"], &params["status"]["type"]];
-    let more = more.into_iter().find_map(Value::as_str).unwrap_or_default();
-    let stream = params.get("_stream").map(|stream| format!(" {stream}")).unwrap_or_default();
-    let piece = params["delta"].as_str().map(|delta| format!(" +{}", delta.len())).unwrap_or_default();
-    format!("{method} {id} {more}{piece}{stream}")
 }
