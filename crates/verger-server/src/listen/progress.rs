@@ -1,4 +1,4 @@
-//! What has come and gone over a connection, in bytes: a client is slow, or gone, by what it takes and says.
+//! What has come and gone over a connection, in bytes: a client is slow, or gone, by what it takes and says. How it is closed.
 
 use std::io;
 use std::pin::Pin;
@@ -14,6 +14,9 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::socket::Socket;
+
+/// Bytes that are dropped at once of what a client sends that is not heard any more.
+const REST: usize = 16 << 10;
 
 /// Counts the bytes that the kernel took for a client, and those that came from it. Cheap to clone; the connection is open for
 /// as long as there is one.
@@ -73,9 +76,6 @@ impl Progress {
     }
 }
 
-/// Bytes that are dropped at once of what a client sends that is not heard any more.
-const REST: usize = 16 << 10;
-
 /// A connection whose bytes are counted.
 #[derive(Debug)]
 pub(super) struct Counted(Progress);
@@ -92,27 +92,7 @@ impl Counted {
     fn socket(&self) -> io::Result<&Socket> {
         self.0.0.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
-}
 
-impl AsyncRead for Counted {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let socket = self.socket()?;
-        loop {
-            ready!(socket.poll_read_ready(cx))?;
-            match socket.try_read(buf.initialize_unfilled()) {
-                Ok(bytes) => {
-                    buf.advance(bytes);
-                    self.0.read(bytes);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Counted {
     /// Writes as soon as the kernel takes something.
     fn poll_with(
         &self,
@@ -126,6 +106,24 @@ impl Counted {
                 Ok(bytes) => {
                     self.0.wrote(bytes);
                     return Poll::Ready(Ok(bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let socket = self.socket()?;
+        loop {
+            ready!(socket.poll_read_ready(cx))?;
+            match socket.try_read(buf.initialize_unfilled()) {
+                Ok(bytes) => {
+                    buf.advance(bytes);
+                    self.0.read(bytes);
+                    return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
