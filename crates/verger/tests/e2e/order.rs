@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use verger_testkit::Client;
 
-use crate::stage::{Stage, begin_turn, ended, resume, say, scale, turn};
+use crate::stage::{Stage, begin_turn, ended, resume, say, scale};
 
 fn of_turn(client: &Client, from: usize, thread: &str) -> Vec<Value> {
     let all = client.since(from).into_iter();
@@ -173,10 +173,7 @@ async fn a_resume_while_the_thread_closes_succeeds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_for_what_another_is_shown_of_a_long_thread() {
     let stage = Stage::bare();
-    let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
-    let client = Client::open_with(&stage.daemon.url(), "client", quiet).await;
-    let thread = stage.saved(&client).await;
-    turn(&client, &thread, "STREAM n=60 size=131072").await;
+    let (client, thread) = stage.long().await;
     let from = client.mark();
     let resumes = client.begin("thread/resume", json!({ "threadId": thread })).await.expect("connected");
     let asks = client.begin("thread/read", json!({ "threadId": thread })).await.expect("connected");

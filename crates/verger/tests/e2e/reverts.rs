@@ -262,10 +262,7 @@ async fn pages_lead_past_what_is_forgotten() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_joins_meanwhile_is_shown_nothing_that_was_forgotten() {
     let stage = Stage::bare();
-    let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
-    let client = Client::open_with(&stage.daemon.url(), "client", quiet).await;
-    let thread = stage.saved(&client).await;
-    turn(&client, &thread, "STREAM n=60 size=131072").await;
+    let (client, thread) = stage.long().await;
     let last = turn(&client, &thread, "hi").await;
     let from = client.mark();
     let resumes = client.begin("thread/resume", json!({ "threadId": thread })).await.expect("connected");

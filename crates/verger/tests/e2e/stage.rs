@@ -94,6 +94,15 @@ impl Stage {
         thread
     }
 
+    /// A client that wants no deltas, and its thread of 8 MB, which takes a while to be shown.
+    pub(crate) async fn long(&self) -> (Client, String) {
+        let quiet = json!({ "optOutNotificationMethods": ["item/agentMessage/delta"] });
+        let client = Client::open_with(&self.daemon.url(), "client", quiet).await;
+        let thread = self.saved(&client).await;
+        turn(&client, &thread, "STREAM n=60 size=131072").await;
+        (client, thread)
+    }
+
     /// Stops the server and lets another begin on the same home.
     pub(crate) fn restart(&mut self) {
         self.daemon.signal(rustix::process::Signal::TERM);
