@@ -16,7 +16,9 @@ pub enum DaemonError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The home cannot be written.
-    #[error("{path}: cannot {doing}: {cause}; let this user write there, or choose another home by VERGER_HOME")]
+    #[error(
+        "{path}: cannot {doing}: {cause}; let this user write there, or choose another home by VERGER_HOME"
+    )]
     Home {
         /// Which file or folder.
         path: PathBuf,
