@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
 /// A duration as a text. A bare number is refused, since nothing says its unit.
@@ -14,12 +14,23 @@ pub(crate) struct Period(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        deserializer.deserialize_str(Written)
+    }
+}
+
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = Period;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration with its unit, like \"500ms\", \"15m\" or \"1h 30m\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Period, E> {
         let parsed: Result<jiff::SignedDuration, _> = text.parse();
-        parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).map(Self).ok_or_else(|| {
-            D::Error::custom(format!(
-                "{text:?} is not a duration: write one like \"500ms\", \"15m\" or \"1h 30m\""
-            ))
+        parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).map(Period).ok_or_else(|| {
+            E::custom(format!("{text:?} is not a duration: write one like \"500ms\", \"15m\" or \"1h 30m\""))
         })
     }
 }

@@ -33,6 +33,12 @@ impl Key {
         Self(self.0.iter().cloned().chain([part.to_owned()]).collect())
     }
 
+    /// The name of a key that is in the table `other`.
+    pub(super) fn below(&self, other: &Self) -> Option<&str> {
+        let (name, table) = self.0.split_last()?;
+        (!table.is_empty() && table == other.0).then_some(name)
+    }
+
     /// Whether this is `other`, or a table that holds it.
     pub(super) fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)

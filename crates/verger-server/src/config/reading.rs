@@ -17,6 +17,7 @@ use super::key::Key;
 use super::mcp_servers::{EnvVar, McpServer};
 use super::overrides::Overrides;
 use super::shown::{Layer, Shown};
+use super::unknown::Unread;
 use super::warnings::{Warning, shorten};
 use super::{Config, place, unknown};
 
@@ -49,12 +50,11 @@ impl Config {
         let written = written.into_inner();
         let mut merged = written.clone();
         overrides.apply(&mut merged)?;
-        let source = Text { text, path, written, overrides };
+        let unread = unknown::unread(&merged);
+        let source = Text { text, path, written, overrides, unread: &unread };
 
-        let mut warnings: Vec<_> = unknown::unread(&merged)
-            .into_iter()
-            .map(|unread| source.warn(&unread.key, unread.reason))
-            .collect();
+        let warn = |unread: &Unread| source.warn(&unread.key, unread.reason.clone());
+        let mut warnings: Vec<_> = unread.iter().map(warn).collect();
         let file: File = deserialize(merged).map_err(|(key, shown, reason)| {
             let mut error = source.refuse(&key, reason);
             if let ConfigError::Invalid { key, .. } = &mut error {
@@ -118,6 +118,7 @@ struct Text<'a> {
     path: &'a Path,
     written: DeTable<'a>,
     overrides: &'a Overrides,
+    unread: &'a [Unread],
 }
 
 impl Text<'_> {
@@ -173,8 +174,13 @@ impl Text<'_> {
         Ok(overrides.into_iter().chain([file]).collect())
     }
 
-    /// An error about `key`, with the place that set it.
+    /// An error about `key`, with the place that set it. What a table lacks may be in it under a name that is misspelled.
     fn refuse(&self, key: &Key, reason: impl Into<String>) -> ConfigError {
+        let slip = self.unread.iter().find_map(|unread| Some((unread.key.below(key)?, &unread.reason)));
+        let reason = match slip {
+            Some((name, why)) => format!("{} ({name}: {why})", reason.into()),
+            None => reason.into(),
+        };
         let is_written = place::find(&self.written, key).is_some_and(|(_, is_whole)| is_whole);
         let below = || self.overrides.below(key).filter(|_| !is_written);
         if let Some(set) = self.overrides.holding(key).or_else(below) {

@@ -96,6 +96,14 @@ fn errors_name_the_file_the_key_and_the_remedy() {
         ),
         ("[mcp_servers.x]\nargs = []", "config.toml:1: mcp_servers.x: no command"),
         (
+            "[mcp_servers.x]\ncomand = \"c\"",
+            "config.toml:1: mcp_servers.x: no command; write command = \"PROGRAM\" and args = [...] (comand: unknown key, without effect; did you mean command?)",
+        ),
+        (
+            "[model_providers.x]\nbase_ur = \"u\"\n[mcp_servers.y]\ncommand = \"c\"\nargz = []",
+            "config.toml:1: model_providers.x: no base_url; write base_url = \"https://HOST/v1\", or wire_api = \"offline\" (base_ur: unknown key, without effect; did you mean base_url?)",
+        ),
+        (
             "[helpers]\nmax_helpers = 0",
             "config.toml:2: helpers.max_helpers: 0 would let no helper start; write",
         ),
@@ -164,7 +172,10 @@ fn errors_name_the_file_the_key_and_the_remedy() {
             "config.toml:3: mcp_servers.x.idle_timeout: 0 is no limit",
         ),
         ("threads = 3", "config.toml:1: threads: invalid type"),
-        ("[threads]\norphan_grace = 3", "config.toml:2: threads.orphan_grace: invalid type"),
+        (
+            "[threads]\norphan_grace = 3",
+            "config.toml:2: threads.orphan_grace: invalid type: integer `3`, expected a duration with its unit, like \"500ms\"",
+        ),
         (
             "[threads]\norphan_grace = \"soon\"",
             "config.toml:2: threads.orphan_grace: \"soon\" is not a duration",
