@@ -190,7 +190,7 @@ impl Text<'_> {
             path: self.path.to_owned(),
             line: place::find(&self.written, key).map(|(at, _)| place::line_at(self.text, at.start)),
             key: Some(key.to_string()),
-            reason: reason.into(),
+            reason,
         }
     }
 
