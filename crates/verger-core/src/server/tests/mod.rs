@@ -6,5 +6,6 @@ mod histories;
 mod moves;
 mod search;
 mod stories;
+mod story;
 mod supervision;
 mod world;

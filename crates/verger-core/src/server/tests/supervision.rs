@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stories::{A, B, Story};
+use super::story::{A, B, Story};
 use super::world::thread;
 use crate::ids::{Generation, HelperId};
 use crate::server::{Bar, Effect, Event, Refusal, Restarts, Rules, ServerName};
