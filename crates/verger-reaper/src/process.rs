@@ -77,6 +77,13 @@ pub(crate) fn is_called(pid: u32, name: &str) -> bool {
     name_and_count(&line).0 == name
 }
 
+/// Whether both were started with the same arguments, and there are any.
+pub(crate) fn has_command_line_of(pid: u32, other: u32) -> bool {
+    let line = |pid| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let of_other = line(other);
+    !of_other.is_empty() && line(pid) == of_other
+}
+
 /// Each argument ends in a NUL. Who has written a title over them has ended the last one otherwise, or not at all, and
 /// may show anything: of such a title the first word is the name.
 fn name_and_count(line: &[u8]) -> (String, usize) {

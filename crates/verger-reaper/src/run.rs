@@ -8,9 +8,11 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::ReaperError;
 use crate::token::Token;
@@ -79,7 +81,7 @@ impl Run {
 pub enum RunState {
     /// Some process holds its lock.
     Live {
-        /// That process; 0 if it has not written its pid.
+        /// That process; 0 if it has not written its pid, or could not be looked at.
         pid: u32,
     },
     /// Nobody does, or there is no such run.
@@ -89,7 +91,8 @@ pub enum RunState {
 /// Whether the run `id` lives. One open and one flock: cheap enough to ask on every claim.
 ///
 /// An id that cannot be a run's is [`Gone`](RunState::Gone), and so is one whose lock file cannot be opened: a claim
-/// by someone whom nobody can see would never end.
+/// by someone whom nobody can see would never end. Where descriptors or memory have run out it is taken for live until
+/// there are some.
 pub fn run_state(state_dir: &Path, id: &str) -> RunState {
     if uuid::Uuid::try_parse(id).is_err() {
         return RunState::Gone;
@@ -99,19 +102,34 @@ pub fn run_state(state_dir: &Path, id: &str) -> RunState {
 
 fn state_of(dir: &Path) -> RunState {
     let path = dir.join(LOCK_FILE);
-    let Ok(file) = File::open(&path) else { return RunState::Gone };
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if is_out_of_resources(&e) => {
+            tracing::warn!(dir = %dir.display(), "cannot look at a run's lock now, and so take it for live: {e}");
+            return RunState::Live { pid: 0 };
+        }
+        Err(_) => return RunState::Gone,
+    };
     // Shared: two that look at the same time must not take each other for the owner.
     match file.try_lock_shared() {
         Ok(()) => RunState::Gone,
         Err(TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-            RunState::Live { pid }
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            RunState::Live { pid: pid.unwrap_or(0) }
         }
         Err(TryLockError::Error(e)) => {
             tracing::warn!(dir = %dir.display(), "cannot look at a run's lock: {e}");
             RunState::Gone
         }
     }
+}
+
+/// It says nothing of what was looked for: this process, or the system, is out of descriptors or memory for a while.
+fn is_out_of_resources(e: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM]
+        .map(|errno| Some(errno.raw_os_error()))
+        .contains(&e.raw_os_error())
 }
 
 /// A run that lives.

@@ -6,7 +6,8 @@
 //! privileges, both of these. Who lives in a PID namespace needs no scan: it dies with its init, and that with its shim.
 //!
 //! A live run may have been started by a helper of the dead one. It and everything below it is spared, and the dead
-//! run is kept as long as its cgroup holds a live one.
+//! run is kept as long as its cgroup holds a live one. Of what is below the run that sweeps, its own helpers are: what
+//! else came to it as a subreaper, or as init, is what a sweep looks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -45,8 +46,10 @@ pub struct SweptRun {
     pub id: String,
     /// What was killed.
     pub killed: Vec<Killed>,
-    /// What was killed and has not died in time. The run is kept for the next sweep then.
+    /// What was killed and has not died in time.
     pub unproven: Vec<Killed>,
+    /// All that it had left is gone. If not, which may be so where nobody is named, the run is kept for the next sweep.
+    pub proven: bool,
 }
 
 /// A process that a sweep has killed.
@@ -60,18 +63,25 @@ pub struct Killed {
     pub age: Duration,
 }
 
-/// Kills what the dead runs of `me`'s home left and removes them. To be called before anything is started or served.
+/// Kills what the dead runs of `me`'s home left and removes them. To be called before anything is started or served; and
+/// later, when another run of the home has died: what `me` owns is left alone.
 /// Blocks for about 10 s per dead run at worst; in the usual case, with nothing left, it reads one folder.
 pub fn sweep(state_dir: &Path, me: &Run) -> Result<SweepReport, ReaperError> {
     let home = run::lock_home(&state_dir.join("runs"))?;
-    let mut spared: BTreeSet<u32> = live_runs(state_dir)?.into_iter().map(|run| run.pid).collect();
-    spared.insert(std::process::id());
+    let mut owners: BTreeSet<u32> = live_runs(state_dir)?.into_iter().map(|run| run.pid).collect();
+    owners.insert(std::process::id());
     let mut report = SweepReport::default();
     for (id, dir) in run::all_runs(state_dir)? {
         if id == me.id() || run_state(state_dir, &id) != RunState::Gone {
             continue;
         }
-        let swept = Remnant { id, dir, spared: &spared, killed: BTreeMap::new() }.sweep()?;
+        let spared = Spared { owners: &owners, me };
+        let remnant = Remnant { id: id.clone(), dir, spared, killed: BTreeMap::new() };
+        let swept = remnant.sweep().unwrap_or_else(|error| {
+            // The others are not to wait for what is in its way.
+            tracing::error!(run = %id, %error, "what a dead run had left is not looked after; it is kept for the next sweep");
+            SweptRun { id, ..SweptRun::default() }
+        });
         for Killed { pid, command, age } in &swept.killed {
             tracing::warn!(run = %swept.id, pid, %command, ?age, "killed: it outlived its run");
         }
@@ -101,9 +111,17 @@ impl SweepReport {
 struct Remnant<'a> {
     id: String,
     dir: PathBuf,
-    /// Owners of live runs, which are not touched even if one was started by a helper of this run.
-    spared: &'a BTreeSet<u32>,
+    spared: Spared<'a>,
     killed: BTreeMap<u32, Killed>,
+}
+
+/// Who is not touched, even if it was started by a helper of a dead run.
+#[derive(Clone, Copy)]
+struct Spared<'a> {
+    /// The processes of live runs.
+    owners: &'a BTreeSet<u32>,
+    /// The run that sweeps.
+    me: &'a Run,
 }
 
 impl Remnant<'_> {
@@ -114,16 +132,19 @@ impl Remnant<'_> {
         };
         let proc = Path::new("/proc");
         let deadline = Deadline::after(LIMIT);
-        let group = self.group();
+        let unread = |file: &str| failed("read", &self.dir.join(file));
+        let group = self.recorded(CGROUP_FILE).map_err(unread(CGROUP_FILE))?;
+        let group = group.and_then(|path| RunGroup::recorded(Path::new(&path), &self.id));
+        let token =
+            self.recorded(TOKEN_FILE).map_err(unread(TOKEN_FILE))?.and_then(|text| Token::parse(&text));
         let mut proven = true;
         let mut keep = false;
         if let Some(group) = &group {
-            keep = group.members().iter().any(|pid| self.spared.contains(pid));
+            keep = group.members().iter().any(|pid| self.spared.owners.contains(pid));
             let killed =
                 if keep { self.kill_members(group, &deadline) } else { self.kill_group(group, &deadline) };
             proven = killed.map_err(failed("kill", group.path()))?;
         }
-        let token = fs::read_to_string(self.dir.join(TOKEN_FILE)).ok().and_then(|text| Token::parse(&text));
         if let Some(token) = token {
             self.let_shims_finish(&token).map_err(failed("look for supervisors in", proc))?;
             proven &= self.kill_carriers(&token, &deadline).map_err(failed("look for processes in", proc))?;
@@ -141,12 +162,15 @@ impl Remnant<'_> {
             }
             run::remove(&self.dir)?;
         }
-        Ok(SweptRun { id: self.id, killed, unproven })
+        Ok(SweptRun { id: self.id, killed, unproven, proven })
     }
 
-    fn group(&self) -> Option<RunGroup> {
-        let path = fs::read_to_string(self.dir.join(CGROUP_FILE)).ok()?;
-        RunGroup::recorded(Path::new(&path), &self.id)
+    /// What the run has left word of; nothing where it did not come so far.
+    fn recorded(&self, file: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.dir.join(file)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some),
+        }
     }
 
     /// At once, and with proof.
@@ -163,7 +187,7 @@ impl Remnant<'_> {
         self.until_clean(deadline, |remnant| {
             let mut dying = Vec::new();
             for pid in group.members() {
-                let is_ours = |pid| group.members().contains(&pid) && !is_below_a_live_run(pid, spared);
+                let is_ours = |pid| group.members().contains(&pid) && !spared.is_owner_of(pid);
                 dying.extend(remnant.kill_if(pid, is_ours)?);
             }
             Ok(dying)
@@ -175,7 +199,8 @@ impl Remnant<'_> {
         let mut shims = Vec::new();
         for pid in process::everyone()?.into_keys() {
             if process::is_called(pid, verger_shim::ARGV0)
-                && let Some(pidfd) = self.open_if(pid, |pid| token.is_carried_by(pid))?
+                && let Some(pidfd) =
+                    self.open_if(pid, |pid| token.is_carried_by(pid) && !self.spared.is_owner_of(pid))?
             {
                 // One that its helper has stopped learns of the closed lifeline only when it is awake.
                 process::signal(&pidfd, Signal::CONT)?;
@@ -212,16 +237,16 @@ impl Remnant<'_> {
         for (carrier, stat) in process::everyone()? {
             // A live run that a helper of this one had started has handed the mark on to its own.
             let spared = self.spared;
-            let carries = |pid| token.is_carried_by(pid) && !is_below_a_live_run(pid, spared);
-            if stat.zombie || spared.contains(&carrier) || !carries(carrier) {
+            let carries = |pid| token.is_carried_by(pid) && !spared.is_owner_of(pid);
+            if stat.zombie || spared.owners.contains(&carrier) || !carries(carrier) {
                 continue;
             }
-            let below = process::descendants(carrier, spared);
+            let below = process::descendants(carrier, spared.owners);
             dying.extend(self.kill_if(carrier, carries)?);
             for pid in below {
                 // Its ancestor has just been killed, so that the chain may be gone by now; then it is either found by
                 // its own token, or was killed as a child in time, or has become an orphan that nobody can name.
-                let is_below = |pid| process::descends_from(pid, carrier, spared) || carries(pid);
+                let is_below = |pid| process::descends_from(pid, carrier, spared.owners) || carries(pid);
                 dying.extend(self.kill_if(pid, is_below)?);
             }
         }
@@ -237,7 +262,7 @@ impl Remnant<'_> {
 
     /// Opened first, judged after: a number that was reused in between opens nobody that would be hit.
     fn open_if(&self, pid: u32, is_ours: impl Fn(u32) -> bool) -> io::Result<Option<OwnedFd>> {
-        if pid <= 1 || self.spared.contains(&pid) {
+        if pid <= 1 || self.spared.owners.contains(&pid) {
             return Ok(None);
         }
         Ok(process::open(pid)?.filter(|_| is_ours(pid)))
@@ -251,9 +276,24 @@ impl Remnant<'_> {
     }
 }
 
-/// This run's own children are not meant: it has started nothing yet, and what came to it is what a sweep looks for.
-fn is_below_a_live_run(pid: u32, spared: &BTreeSet<u32>) -> bool {
-    process::ancestors(pid).any(|above| above != std::process::id() && spared.contains(&above))
+impl Spared<'_> {
+    /// Whether a live run owns this process.
+    fn is_owner_of(self, pid: u32) -> bool {
+        let mut below = pid;
+        for above in process::ancestors(pid) {
+            if self.owners.contains(&above) && (above != std::process::id() || self.is_my_shim(below)) {
+                return true;
+            }
+            below = above;
+        }
+        false
+    }
+
+    /// Whether this child of this process is a shim, or about to become one: until it executes that, it looks like this process.
+    fn is_my_shim(self, child: u32) -> bool {
+        let is_shim = process::is_called(child, verger_shim::ARGV0) && self.me.token().is_carried_by(child);
+        is_shim || process::has_command_line_of(child, std::process::id())
+    }
 }
 
 /// True when all have exited; false when the deadline came first.

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use house::{ACTOR, LeakGuard, Tag, kill};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use verger_reaper::{Level, Options, Reaper, Run, RunState, TOKEN_VARIABLE, live_runs, run_state, sweep};
+use verger_reaper::{
+    Level, LiveRun, Options, Reaper, Run, RunState, TOKEN_VARIABLE, live_runs, run_state, sweep,
+};
 
 const SHAPES: [&str; 9] =
     ["good", "stubborn", "wrapper", "grandchild", "setsid", "naked", "stopped", "chain", "crowd"];
@@ -46,6 +48,13 @@ impl Daemon {
     fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// At the same moment as its shims, of which none learns of its end.
+    fn kill_with(&mut self, shims: &[u32]) {
+        stop(shims);
+        self.kill();
+        shims.iter().for_each(|&shim| kill(shim));
     }
 }
 
@@ -88,9 +97,7 @@ fn what_escapes_a_killed_shim_falls_to_the_next_sweep() {
         // Owner and shims at the same moment: nobody is left who knows. The owner first, or it would adopt.
         let shims = children_of(daemon.child.id());
         assert_eq!(shims.len(), shapes.len());
-        stop(&shims);
-        daemon.kill();
-        shims.iter().for_each(|&shim| kill(shim));
+        daemon.kill_with(&shims);
         let left = tag.alive();
         guard.reap();
         assert_eq!(run_state(state.path(), &daemon.run), RunState::Gone);
@@ -243,17 +250,8 @@ fn a_live_run_that_a_helper_of_a_dead_one_had_started_is_spared() {
         let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
         let house = format!("house@{}", state.path().display());
         let mut dead = Daemon::start(command(ACTOR), &tag, state.path(), level, &[&house, "setsid"]);
-        let runs = live_runs(state.path()).unwrap();
-        let [live] = &runs.into_iter().filter(|run| run.id != dead.run).collect::<Vec<_>>()[..] else {
-            panic!("its helper has started one other")
-        };
-        // The live one, its shim and its helper.
-        let shim = children_of(live.pid)[0];
-        let family = BTreeSet::from([live.pid, shim, children_of(shim)[0]]);
-        let shims = children_of(dead.child.id());
-        stop(&shims);
-        dead.kill();
-        shims.iter().for_each(|&shim| kill(shim));
+        let (live, family) = started_by(&dead, state.path());
+        dead.kill_with(&children_of(dead.child.id()));
         guard.reap();
 
         let run = Run::begin(state.path()).unwrap();
@@ -276,6 +274,94 @@ fn a_live_run_that_a_helper_of_a_dead_one_had_started_is_spared() {
         run.end().unwrap();
         guard.reap_all();
     }
+}
+
+#[test]
+fn a_run_that_a_helper_of_a_dead_one_had_started_sweeps_after_that_and_spares_its_own() {
+    let guard = LeakGuard::new();
+    for level in levels().into_iter().filter(|level| *level != Level::Pidns) {
+        let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+        let [mut ask, mut answer] = ["sweep", "swept"].map(|name| pipe(&state.path().join(name)));
+        let sweeper = format!("sweeper@{}", state.path().display());
+        let mut dead = Daemon::start(command(ACTOR), &tag, state.path(), level, &[&sweeper, "naked"]);
+        let (live, family) = started_by(&dead, state.path());
+        dead.kill_with(&children_of(dead.child.id()));
+        guard.reap();
+
+        ask.write_all(b"x").unwrap();
+        let mut killed = String::new();
+        BufReader::new(&mut answer).read_line(&mut killed).unwrap();
+        guard.reap();
+        let alive: BTreeSet<u32> = process_ids().intersection(&family).copied().collect();
+        assert_eq!(alive, family, "the owner, its shim and its helper; it has killed {killed}");
+        assert!(killed.trim().parse::<usize>().unwrap() > 0);
+        assert!(tag.alive().keys().all(|pid| family.contains(pid)), "{:?}", tag.alive());
+
+        let family: Vec<_> = family.into_iter().map(|pid| house::pidfd(pid).unwrap()).collect();
+        kill(live.pid);
+        family.iter().for_each(house::wait_exit);
+        guard.reap_all();
+        let run = Run::begin(state.path()).unwrap();
+        let report = sweep(state.path(), &run).unwrap();
+        assert!(report.killed() == 0 && report.runs.iter().all(|run| run.proven), "{report:?}");
+        assert_eq!(live_runs(state.path()).unwrap().len(), 1);
+        run.end().unwrap();
+    }
+}
+
+#[test]
+fn what_is_in_the_way_of_one_sweep_is_in_that_of_no_other() {
+    let guard = LeakGuard::new();
+    let (tag, state) = (Tag::new(), tempfile::tempdir().unwrap());
+    let mut dead: Vec<_> =
+        (0..2).map(|_| Daemon::start(command(ACTOR), &tag, state.path(), Level::Shim, &["naked"])).collect();
+    for daemon in &mut dead {
+        daemon.kill_with(&children_of(daemon.child.id()));
+    }
+    // What the older one had left word of cannot be read.
+    let token = state.path().join("runs").join(&dead[0].run).join("token");
+    let word = std::fs::read(&token).unwrap();
+    std::fs::remove_file(&token).unwrap();
+    std::fs::create_dir(&token).unwrap();
+    let run = Run::begin(state.path()).unwrap();
+    let report = sweep(state.path(), &run).unwrap();
+    let proven: Vec<_> = report.runs.iter().map(|run| (&run.id, run.proven)).collect();
+    assert_eq!(proven, [(&dead[0].run, false), (&dead[1].run, true)]);
+    assert!(token.exists(), "it is kept for the next");
+    std::fs::remove_dir(&token).unwrap();
+    std::fs::write(&token, word).unwrap();
+    let report = sweep(state.path(), &run).unwrap();
+    assert!(report.runs.len() == 1 && report.runs[0].proven && report.killed() > 0, "{report:?}");
+    run.end().unwrap();
+    tag.wait_gone(Duration::from_secs(2), || guard.reap());
+    guard.reap_all();
+}
+
+#[test]
+fn who_has_no_descriptor_left_takes_nobody_for_dead() {
+    let state = tempfile::tempdir().unwrap();
+    let run = Run::begin(state.path()).unwrap();
+    let said = command(ACTOR).args(["blind", "blind"]).arg(state.path()).arg(run.id()).output().unwrap();
+    assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), "Live { pid: 0 }");
+    run.end().unwrap();
+}
+
+/// The other run that a helper of this one has started; and its process, its shim and its helper.
+fn started_by(daemon: &Daemon, state: &Path) -> (LiveRun, BTreeSet<u32>) {
+    let mut others = live_runs(state).unwrap();
+    others.retain(|run| run.id != daemon.run);
+    assert_eq!(others.len(), 1, "its helper has started one other");
+    let live = others.remove(0);
+    let shim = children_of(live.pid)[0];
+    let family = BTreeSet::from([live.pid, shim, children_of(shim)[0]]);
+    (live, family)
+}
+
+/// A pipe with a name, open at both ends: nobody waits for another to open it.
+fn pipe(path: &Path) -> std::fs::File {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::fs::File::options().read(true).write(true).open(path).unwrap()
 }
 
 #[test]

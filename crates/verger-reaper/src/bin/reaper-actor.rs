@@ -31,7 +31,12 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let shape = args.get(2).map(String::as_str).unwrap_or_default();
     if let Some(state) = shape.strip_prefix("house@") {
-        in_child(|| house(&args[1], state));
+        // It says that it is up where its helper would; the byte that it waits for is there at once.
+        in_child(|| house(&args[1], state, "daemon", Path::new("/dev/zero")));
+        return until_stdin_closes();
+    }
+    if let Some(state) = shape.strip_prefix("sweeper@") {
+        in_child(|| house(&args[1], state, "sweeper", &Path::new(state).join("sweep")));
         return until_stdin_closes();
     }
     match shape {
@@ -82,7 +87,14 @@ fn main() {
             });
         }
         "report" => report(),
-        "daemon" => daemon(&args),
+        "blind" => blind(Path::new(&args[3]), &args[4]),
+        "daemon" => daemon(&args, |_| {}),
+        // Sweeps in the middle of its life, when a byte comes in, and says how many it has killed.
+        "sweeper" => daemon(&args, |run| {
+            let report = verger_reaper::sweep(Path::new(&args[3]), run).expect("a sweep");
+            let mut swept = open(&Path::new(&args[3]).join("swept"));
+            writeln!(swept, "{}", report.killed()).expect("the test reads this");
+        }),
         other => panic!("no shape is called '{other}'"),
     }
     match shape {
@@ -145,13 +157,16 @@ fn in_child(f: impl FnOnce()) {
 }
 
 /// A daemon of its own, owner of one helper, that was started by a helper and outlives it.
-fn house(tag: &str, state: &str) {
+fn house(tag: &str, state: &str, role: &str, stdin: &Path) {
     setsid().expect("a child is no leader");
     #[expect(clippy::disallowed_methods, reason = "exec: starts nothing new")]
     let mut me = std::process::Command::new("/proc/self/exe");
-    // It says that it is up where its helper would; the byte that it waits for is there at once.
-    let zeros = std::fs::File::open("/dev/zero").expect("it is on every system");
-    panic!("exec: {}", me.args([tag, "daemon", state, "cgroup", "good"]).stdin(zeros).exec());
+    panic!("exec: {}", me.args([tag, role, state, "cgroup", "good"]).stdin(open(stdin)).exec());
+}
+
+/// A device or a pipe of the test's, whoever else has it open.
+fn open(path: &Path) -> std::fs::File {
+    std::fs::File::options().read(true).write(true).open(path).expect("the test has made it")
 }
 
 /// A daemon by the book: own session, parent gone, and nothing in its environment to know it by.
@@ -190,6 +205,13 @@ fn on_command(f: impl FnOnce(Pid)) {
     rest()
 }
 
+/// Says how a run stands, without a descriptor to find that out.
+fn blind(state: &Path, id: &str) {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, none).expect("a limit may be lowered");
+    println!("{:?}", verger_reaper::run_state(state, id));
+}
+
 /// Says what a helper finds when it starts.
 fn report() {
     let status = std::fs::read_to_string("/proc/self/status").expect("proc is mounted");
@@ -214,8 +236,9 @@ fn report() {
     println!("end");
 }
 
-/// `TAG daemon STATE LEVEL SHAPE..`: owns one helper of each shape until it is killed. A byte on stdin goes to all.
-fn daemon(args: &[String]) {
+/// `TAG daemon STATE LEVEL SHAPE..`: owns one helper of each shape until it is killed. A byte on stdin goes to all, and then
+/// `more` is done.
+fn daemon(args: &[String], more: impl FnOnce(&Run)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let run = Run::begin(Path::new(&args[3])).expect("a run");
@@ -242,6 +265,7 @@ fn daemon(args: &[String]) {
             for helper in &helpers {
                 helper.stdin.try_write(b"x").expect("there is room for a byte");
             }
+            more(&run);
             std::future::pending::<()>().await;
         };
         tokio::join!(task, helpers);
