@@ -87,3 +87,11 @@ number! {
     /// Position of a durable record in its thread's log: dense, the first record has 1, 0 is "before the first".
     Seq(u32)
 }
+number! {
+    /// A job, in its store. Never reused.
+    JobId(u32)
+}
+number! {
+    /// One entry of a job's ledger: a slot that is run, or slots that were skipped. Never reused in its store.
+    JobRunId(u64)
+}

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ids;
+pub mod job;
 pub mod server;
 pub mod thread;
 pub mod time;
