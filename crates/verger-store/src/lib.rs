@@ -7,7 +7,8 @@
 //!
 //! *Invariants.* An answer to a write is sent only after its COMMIT returned (K7). An append by anyone but the thread's
 //! current owner, the pair of run and generation, changes nothing (K4). `seq` is dense per thread. Record bodies and
-//! the settings text are opaque here: this crate knows of threads only that they have a log and a row in a list.
+//! the settings text are opaque here: this crate knows of threads only that they have a log and a row in a list. Jobs have
+//! a ledger beside the threads (`jobs`), in the same transactions: a slot is put down once, and what is over never changes.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod cursor;
 mod error;
 mod files;
 mod garbage;
+mod jobs;
 mod lineage;
 mod list;
 mod log;
@@ -31,6 +33,10 @@ mod writer;
 pub use append::Append;
 pub use claim::Liveness;
 pub use error::{AppendError, ChangeError, ClaimError, StoreError};
+pub use jobs::{
+    Adopted, Begun, Cause, End, Ended, JobChange, JobError, JobNotice, JobOverview, JobRow, JobRunRow,
+    NewJob, NewSkip, Origin, Put, PutSlots, Removed, RunEnd, RunState,
+};
 pub use list::{Direction, ListPage, ListQuery, MAX_PAGE, SortKey};
 pub use log::{LANDMARKS, Record, StoredRecord};
 pub use row::Labels;

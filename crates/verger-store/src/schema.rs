@@ -12,7 +12,7 @@ use crate::error::StoreError;
 const APPLICATION_ID: i32 = 0x5672_6772;
 
 /// The schema that this build reads and writes.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 /// `thread_no` is never reused (AUTOINCREMENT), so that records still waiting to be deleted can never be taken for
 /// another thread's. `base_no` and `base_seq` say where a fork's records before its own are. `settings` comes last:
@@ -72,6 +72,54 @@ CREATE INDEX thread_by_base ON thread (base_no) WHERE base_no IS NOT NULL;
 /// From version 2, which found every record by walking.
 const FROM_2: &str = "CREATE INDEX event_landmark ON event (kind) WHERE kind >= 16;";
 
+/// The ledger of jobs, all of what version 3 lacks. Moments are milliseconds since 1970; `cause` and `state` are the codes
+/// in `jobs::row`, of which the states below 2 are those that a row may leave. A job's history is `job_run_of_job`, whose
+/// last part is the `run_no` that SQLite puts into each index; what is under way is in `job_run_active` alone, which the
+/// past does not make longer.
+const JOBS: &str = "
+CREATE TABLE job (
+    job_no INTEGER PRIMARY KEY AUTOINCREMENT CHECK (job_no < 1 << 31),
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    definition TEXT,
+    schedule TEXT,
+    paused INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    cursor INTEGER NOT NULL,
+    fired INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job_run (
+    run_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_no INTEGER NOT NULL,
+    slot INTEGER,
+    last_slot INTEGER,
+    slots INTEGER NOT NULL,
+    more INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    cause INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    reason TEXT,
+    server TEXT,
+    thread BLOB,
+    owns_thread INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    summary TEXT,
+    UNIQUE (job_no, slot, attempt)
+) STRICT;
+CREATE INDEX job_run_of_job ON job_run (job_no);
+CREATE INDEX job_run_active ON job_run (job_no, state, server) WHERE state < 2;
+CREATE TRIGGER job_run_is_over BEFORE UPDATE ON job_run WHEN OLD.state >= 2
+BEGIN SELECT RAISE(ABORT, 'a job run that is over never changes'); END;
+
+CREATE TABLE job_notice (run_no INTEGER PRIMARY KEY, at INTEGER NOT NULL, ok INTEGER NOT NULL, message TEXT NOT NULL) STRICT;
+";
+
+/// From version 3, which had no jobs.
+const FROM_3: &str = JOBS;
+
 /// Makes sure that the open file is a store of this version, creating the tables in an empty one and bringing those of
 /// an older one up to date, and returns its log epoch. The caller holds the writer lock.
 pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, StoreError> {
@@ -85,8 +133,9 @@ pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, Sto
     match (application_id, version) {
         (0, 0) if objects == 0 => create(conn).map_err(sqlite)?,
         (APPLICATION_ID, VERSION) => {}
-        (APPLICATION_ID, 1) => upgrade(conn, &[FROM_1, FROM_2]).map_err(sqlite)?,
-        (APPLICATION_ID, 2) => upgrade(conn, &[FROM_2]).map_err(sqlite)?,
+        (APPLICATION_ID, 1) => upgrade(conn, &[FROM_1, FROM_2, FROM_3]).map_err(sqlite)?,
+        (APPLICATION_ID, 2) => upgrade(conn, &[FROM_2, FROM_3]).map_err(sqlite)?,
+        (APPLICATION_ID, 3) => upgrade(conn, &[FROM_3]).map_err(sqlite)?,
         (APPLICATION_ID, found) if found > VERSION => {
             return Err(StoreError::Newer { path: Arc::clone(path), found, known: VERSION });
         }
@@ -105,7 +154,7 @@ pub(crate) fn prepare(conn: &Connection, path: &Arc<Path>) -> Result<String, Sto
 
 fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(&format!(
-        "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN EXCLUSIVE; {TABLES} {JOBS} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }
 

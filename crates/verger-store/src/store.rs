@@ -35,6 +35,8 @@ pub struct Store {
 
 struct Inner {
     log_epoch: String,
+    /// This process among those that share the store.
+    run: String,
     path: Arc<Path>,
     records_read: AtomicU64,
     /// `None` only while dropping.
@@ -96,6 +98,7 @@ impl Store {
         // From here on, dropping `inner` ends and joins whatever was started.
         let inner = Inner {
             log_epoch,
+            run: run.to_owned(),
             path: Arc::clone(&path),
             records_read: AtomicU64::new(0),
             writes: Some(writes),
@@ -308,7 +311,11 @@ impl Store {
         }
     }
 
-    async fn write<C: Change>(&self, change: C) -> Result<C::Done, C::Refused> {
+    pub(crate) fn run(&self) -> &str {
+        &self.inner.run
+    }
+
+    pub(crate) async fn write<C: Change>(&self, change: C) -> Result<C::Done, C::Refused> {
         let closed = || C::Refused::from(StoreError::Closed);
         let writes = self.inner.writes.as_ref().ok_or_else(closed)?;
         let (queued, answer) = Queued::new(change);
@@ -330,7 +337,7 @@ impl Store {
         .await
     }
 
-    async fn on_reader<T, F>(&self, read: F) -> Result<T, StoreError>
+    pub(crate) async fn on_reader<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&rusqlite::Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,

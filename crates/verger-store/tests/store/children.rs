@@ -15,6 +15,7 @@ use verger_store::{Append, ClaimError, Liveness, Record, Store, ThreadPatch};
 
 use crate::full_disk;
 use crate::home::{FIRST, create};
+use crate::job_kills;
 
 const ROLE: &str = "VERGER_STORE_TEST_ROLE";
 const DIR: &str = "VERGER_STORE_TEST_DIR";
@@ -135,6 +136,7 @@ fn play_role() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     match role.as_str() {
         "append" => runtime.block_on(append_until_killed(&open(&dir, &run).0)),
+        "keep a job" => runtime.block_on(job_kills::keep_a_job_until_killed(&open(&dir, &run).0)),
         "obey" => runtime.block_on(obey(&open(&dir, &run).0)),
         "fill a tiny disk" => runtime.block_on(full_disk::fill_a_tiny_disk(&dir)),
         other => panic!("no such role: {other}"),

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, params};
 use verger_core::ids::{Generation, Seq};
-use verger_store::{Direction, LANDMARKS, ListQuery, NewThread, SortKey};
+use verger_store::{Direction, End, LANDMARKS, ListQuery, NewThread, SortKey};
 
 use crate::home::{FIRST, append, bodies, create, some_thread, try_open};
+use crate::jobs::{end, running, some_job};
 
 /// What version 1 made.
 const VERSION_1: &str = "
@@ -26,6 +27,9 @@ CREATE TABLE event (key INTEGER PRIMARY KEY, gen INTEGER NOT NULL, kind INTEGER 
     body BLOB NOT NULL) STRICT;
 CREATE TABLE garbage (thread_no INTEGER PRIMARY KEY) STRICT;
 ";
+
+/// Takes away what version 4 brought.
+const NO_JOBS: &str = "DROP TABLE job; DROP TABLE job_run; DROP TABLE job_notice;";
 
 #[tokio::test]
 async fn version_1_keeps_its_threads_and_gains_forks() {
@@ -74,11 +78,41 @@ async fn version_2_finds_its_landmarks() {
     store.append(first).await.unwrap();
     store.close().await;
     let conn = Connection::open(dir.path().join("store.db")).unwrap();
-    conn.execute_batch("DROP INDEX event_landmark; PRAGMA user_version = 2;").unwrap();
+    conn.execute_batch(&format!("DROP INDEX event_landmark; {NO_JOBS} PRAGMA user_version = 2;")).unwrap();
     drop(conn);
     let store = try_open(dir.path(), "later").unwrap();
     let all = (Seq(0), Seq(u32::MAX));
     let found = store.find(thread, LANDMARKS, all, Direction::Descending, 9).await.unwrap();
     assert_eq!(found.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [2]);
     store.close().await;
+}
+
+#[tokio::test]
+async fn version_3_keeps_its_threads_and_gains_jobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = try_open(dir.path(), "run").unwrap();
+    let epoch = store.log_epoch().to_owned();
+    let thread = some_thread();
+    store.append(create(thread, &["a", "b"])).await.unwrap();
+    store.close().await;
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    conn.execute_batch(&format!("{NO_JOBS} PRAGMA user_version = 3;")).unwrap();
+    let jobs: u32 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE tbl_name LIKE 'job%'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(jobs, 0);
+    drop(conn);
+    let store = try_open(dir.path(), "later").unwrap();
+    assert_eq!(store.log_epoch(), epoch);
+    assert_eq!(bodies(&store, thread).await, ["a", "b"]);
+    let job = some_job(&store).await;
+    let run = running(&store, &job, 1).await;
+    store.end_run(run.id, end(End::Succeeded, 2)).await.unwrap();
+    store.close().await;
+    let version =
+        |conn: &Connection| conn.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+    let conn = Connection::open(dir.path().join("store.db")).unwrap();
+    assert_eq!(version(&conn).unwrap(), 4);
+    let changed = conn.execute("UPDATE job_run SET state = 0", []).unwrap_err();
+    assert!(changed.to_string().contains("never changes"), "the trigger came, too: {changed}");
 }
