@@ -36,6 +36,7 @@ mod kind;
 mod models;
 mod names;
 mod offline;
+mod post;
 mod provider;
 mod request;
 mod responses;

@@ -29,6 +29,10 @@ impl Models {
         Self::default()
     }
 
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Asks `provider`, and yields its answer as it comes, in the order that [`ModelEvent`] describes. Nothing is sent
     /// before the first poll. The stream ends after [`ModelEvent::Completed`] or after its one error, and never
     /// buffers: it reads no faster than it is polled. Dropping it closes the connection, which is how a turn is

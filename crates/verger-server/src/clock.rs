@@ -35,6 +35,11 @@ impl Clock {
         tokio::time::Instant::from_std(self.origin + delay.min(never))
     }
 
+    /// What the clock shows that people set.
+    pub(crate) fn timestamp(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.unix_ms()).unwrap_or(jiff::Timestamp::MAX)
+    }
+
     /// Unix milliseconds.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn unix_ms(&self) -> i64 {
@@ -53,4 +58,10 @@ impl Clock {
     pub(crate) fn unix_sec(&self) -> i64 {
         self.unix_ms().div_euclid(1000)
     }
+}
+
+/// The moment that it is, for what happens rarely and without a [`Clock`].
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub(crate) fn moment() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(SystemTime::now()).unwrap_or(jiff::Timestamp::MAX)
 }

@@ -13,6 +13,7 @@ use verger_wire::requests::{ClientRequest, ThreadForkParams, ThreadListParams};
 use verger_wire::{RequestId, RpcError};
 
 use crate::house::{Asked, Change, Fork, HouseHandle, OwnerRequest, Request, StatusQuery, ToHouse};
+use crate::jobs::{JobsHandle, ToJobs};
 use crate::labels::Label;
 use crate::listing;
 use crate::outbox::Outbox;
@@ -26,6 +27,7 @@ use crate::thread::{Answered, PageQuery, ToThread};
 pub(crate) struct Dispatch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) house: HouseHandle,
+    pub(crate) jobs: JobsHandle,
     pub(crate) connection: ConnectionId,
     /// The folder of this client's new threads, where neither it nor the daemon's own is meant.
     pub(crate) folder: Option<String>,
@@ -60,6 +62,10 @@ impl Dispatch {
         let to_house = match self.route(request) {
             Err(error) => return replier.refuse(&error),
             Ok(Route::List(params)) => return replier.with(listing::list(&self.shared, *params).await),
+            Ok(Route::Jobs(request)) => {
+                replier.outbox().ask_of_jobs();
+                return self.jobs.send(ToJobs::Request { replier, request: Box::new(request) });
+            }
             Ok(Route::House(request)) => request,
         };
         if let Request::Machine(Asked::End(thread, Ending::Delete)) = &to_house
@@ -189,6 +195,7 @@ impl Dispatch {
                 thread: params.thread_id.as_deref().map(id).transpose()?,
             },
             ClientRequest::Ps(_) => return house(Request::Ps),
+            request if request.method().starts_with("verger/job/") => return Ok(Route::Jobs(request)),
             // Known to the protocol, and not yet to this server.
             other => return Err(RpcError::method_not_found(other.method())),
         };
@@ -200,6 +207,7 @@ impl Dispatch {
 enum Route {
     House(Request),
     List(Box<ThreadListParams>),
+    Jobs(ClientRequest),
 }
 
 fn id(text: &str) -> Result<ThreadId, RpcError> {

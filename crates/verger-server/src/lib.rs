@@ -8,7 +8,7 @@
 //!
 //! `house` carries out what `verger_core::server` decides, `thread` what `verger_core::thread` decides; neither decides
 //! anything itself. Every task is in a set that someone awaits: connections and the listener in `daemon`, owners,
-//! keepers and errands in `house`, tool calls in their thread's owner.
+//! keepers and errands in `house`, tool calls in their thread's owner, job runs in `jobs`, whose scheduler `daemon` awaits.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ mod grants;
 mod home;
 mod house;
 mod invocation;
+mod jobs;
 mod labels;
 mod listen;
 mod listing;

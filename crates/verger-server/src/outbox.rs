@@ -5,6 +5,7 @@
 //! moves on once what waits has been taken.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use axum::extract::ws::Utf8Bytes;
@@ -55,6 +56,8 @@ struct Shared {
     cut: CancellationToken,
     /// Said by `initialize`, and unset before it.
     wishes: OnceLock<Wishes>,
+    /// The client has asked about jobs.
+    jobs: AtomicBool,
 }
 
 /// What a client wants to be told.
@@ -123,6 +126,7 @@ impl Outbox {
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             cut: CancellationToken::new(),
             wishes: OnceLock::new(),
+            jobs: AtomicBool::new(false),
         }))
     }
 
@@ -149,6 +153,16 @@ impl Outbox {
     /// Whether the client wants to know where events stand in their thread's stream.
     pub(crate) fn wants_positions(&self) -> bool {
         self.0.wishes.get().is_some_and(|wishes| wishes.positions)
+    }
+
+    /// From here on it is told of jobs.
+    pub(crate) fn ask_of_jobs(&self) {
+        self.0.jobs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has asked about jobs.
+    pub(crate) fn asks_of_jobs(&self) -> bool {
+        self.0.jobs.load(Ordering::Relaxed)
     }
 
     /// Queues the answer to a request. The request's slot, if it has one, is free once the answer is being written.

@@ -1,6 +1,7 @@
 //! What every part of the daemon may use.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use verger_core::ids::{ConnectionId, ThreadId};
@@ -8,8 +9,8 @@ use verger_core::server::ServerName;
 use verger_model::Models;
 use verger_reaper::Reaper;
 use verger_store::Store;
-use verger_wire::types::ThreadStatus;
-use verger_wire::{Notification, WarningNotification};
+use verger_wire::types::{JobRun, ThreadStatus};
+use verger_wire::{JobRunUpdatedNotification, Notification, WarningNotification};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) statuses: Statuses,
     pub(crate) connections: Connections,
+    last_connection: AtomicU64,
     pub(crate) questions: Questions,
     pub(crate) grants: Grants,
     /// Replaced by `config/mcpServer/reload`; each reader holds on to the one that it began with.
@@ -71,6 +73,7 @@ impl Shared {
             catalog: Catalog::default(),
             statuses: Statuses::default(),
             connections: Connections::default(),
+            last_connection: AtomicU64::new(0),
             questions: Questions::default(),
             grants: Grants::default(),
             config: RwLock::new(config),
@@ -105,6 +108,23 @@ impl Shared {
         self.announce(Notification::Warning(WarningNotification { thread_id: None, message }));
     }
 
+    /// A number that no connection has had.
+    pub(crate) fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Tells those who have asked about jobs: others may not know what a job is.
+    pub(crate) fn announce_to_job_clients(&self, notification: Notification) {
+        let event = Event::notice(notification, self.clock.unix_ms());
+        self.connections.send_where(&event, Outbox::asks_of_jobs);
+    }
+
+    /// Tells them how a job run stands.
+    pub(crate) fn announce_job_run(&self, run: JobRun) {
+        let run = Box::new(run);
+        self.announce_to_job_clients(Notification::JobRunUpdated(JobRunUpdatedNotification { run }));
+    }
+
     /// Tells every connection.
     pub(crate) fn announce(&self, notification: Notification) {
         self.connections.send(&Event::notice(notification, self.clock.unix_ms()));
@@ -137,8 +157,11 @@ impl Connections {
     }
 
     pub(crate) fn send(&self, event: &Event) {
-        for outbox in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
-            outbox.notice(event);
-        }
+        self.send_where(event, |_| true);
+    }
+
+    fn send_where(&self, event: &Event, is_meant: impl Fn(&Outbox) -> bool) {
+        let outboxes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        outboxes.values().filter(|outbox| is_meant(outbox)).for_each(|outbox| outbox.notice(event));
     }
 }

@@ -316,6 +316,57 @@ impl RpcError {
     }
 }
 
+/// About jobs.
+impl RpcError {
+    /// A name that no job has.
+    #[must_use]
+    pub fn job_not_found(name: &str) -> Self {
+        Self::refused(format!("job not found: {}; verger/job/list has those there are", quote(name)))
+    }
+
+    /// A number that no run of a job has.
+    #[must_use]
+    pub fn job_run_not_found(run: u64) -> Self {
+        Self::refused(format!("run of a job not found: {run}; verger/job/history has those that are kept"))
+    }
+
+    /// `verger/job/add` under a name that a job has.
+    #[must_use]
+    pub fn job_name_taken(name: &str) -> Self {
+        Self::refused(format!(
+            "there is a job named '{}' already; change it with verger/job/edit, or take another name",
+            quote(name)
+        ))
+    }
+
+    /// `verger/job/edit` and `remove` of a job that was not added at run time.
+    #[must_use]
+    pub fn job_is_configured(name: &str) -> Self {
+        let name = quote(name);
+        Self::refused(format!(
+            "job '{name}' comes from config.toml and is not changed from here: edit [jobs.{name}] in that file, then start the \
+             server again, or call config/mcpServer/reload"
+        ))
+    }
+
+    /// A job that cannot be: `field` as in `notify.url`, `name` for the name itself. `data.field` has it for programs.
+    #[must_use]
+    pub fn invalid_job(field: &str, reason: impl Display) -> Self {
+        let field = quote(field);
+        let message = format!("Invalid job: {field}: {}", explain(reason));
+        Self { data: Some(json!({ "field": field })), ..Self::new(code::INVALID_PARAMS, message) }
+    }
+
+    /// `verger/job/remove` of a job while `run` goes on or waits.
+    #[must_use]
+    pub fn job_is_running(name: &str, run: u64) -> Self {
+        Self::refused(format!(
+            "job '{}' still runs (run {run}); cancel that with verger/job/cancel, or wait for its end",
+            quote(name)
+        ))
+    }
+}
+
 impl From<&Fault> for RpcError {
     fn from(fault: &Fault) -> Self {
         match fault {

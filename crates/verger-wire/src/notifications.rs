@@ -1,8 +1,8 @@
 //! What the server tells without being asked.
 //!
 //! Who hears it: `thread/started`, `thread/status/changed`, `thread/closed`, `thread/archived`, `thread/unarchived`,
-//! `thread/deleted`, `thread/reverted` and `thread/name/updated` go to every initialized connection, all else about a thread to its
-//! subscribers.
+//! `thread/deleted`, `thread/reverted` and `thread/name/updated` go to every initialized connection, all about jobs to those that have
+//! asked about jobs, all else about a thread to its subscribers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use ts_rs::TS;
 use crate::frame::RequestId;
 use crate::methods::notifications;
 use crate::types::{
-    McpServerStartupFailureReason, McpServerStartupState, Thread, ThreadItem, ThreadStatus, ThreadTokenUsage,
-    Turn, TurnError,
+    Job, JobRun, McpServerStartupFailureReason, McpServerStartupState, Thread, ThreadItem, ThreadStatus,
+    ThreadTokenUsage, Turn, TurnError,
 };
 
 notifications! {
@@ -72,6 +72,13 @@ notifications! {
     "configWarning" => ConfigWarning(ConfigWarningNotification),
     /// Something that the client should stop using.
     "deprecationNotice" => DeprecationNotice(DeprecationNoticeNotification),
+    /// A job was added, edited, paused or resumed, or is another in the configuration. That it has another next slot is told of with
+    /// the run of the one before. This and the next two are told to clients that have asked about jobs by then. Not in Codex.
+    "verger/job/changed" => JobChanged(JobChangedNotification),
+    /// A job was removed, or is not in config.toml any more. Not in Codex.
+    "verger/job/removed" => JobRemoved(JobRemovedNotification),
+    /// A run of a job was put down, began or ended, or somebody was told of its end. Not in Codex.
+    "verger/job/run/updated" => JobRunUpdated(JobRunUpdatedNotification),
 }
 
 /// `thread/started`.
@@ -367,4 +374,25 @@ pub struct DeprecationNoticeNotification {
     /// For people.
     #[serde(default)]
     pub details: Option<String>,
+}
+
+/// `verger/job/changed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct JobChangedNotification {
+    /// As it stands now.
+    pub job: Box<Job>,
+}
+
+/// `verger/job/removed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct JobRemovedNotification {
+    /// The name that it had.
+    pub name: String,
+}
+
+/// `verger/job/run/updated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct JobRunUpdatedNotification {
+    /// As it stands now.
+    pub run: Box<JobRun>,
 }

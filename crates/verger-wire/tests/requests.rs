@@ -4,8 +4,8 @@ mod schema;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use verger_wire::requests::{ItemAnchor, ItemsCursor};
-use verger_wire::types::{AskForApproval, SandboxMode, SandboxPolicy, UserInput};
+use verger_wire::requests::{ItemAnchor, ItemsCursor, JobEditParams};
+use verger_wire::types::{AskForApproval, JobDefinition, JobMissed, SandboxMode, SandboxPolicy, UserInput};
 use verger_wire::{ClientRequest, RpcError, code};
 
 /// As the crate decodes it; the schema must agree.
@@ -30,6 +30,7 @@ fn every_method_is_found_under_its_own_name() {
     let everything = json!({
         "clientInfo": {"name": "c", "version": "0"}, "threadId": "t", "turnId": "u", "expectedTurnId": "u",
         "beforeTurnId": "u", "cwd": "/", "name": "n", "input": [], "items": [], "server": "s", "tool": "t", "uri": "x://y",
+        "definition": {"schedule": "@daily"}, "changes": {}, "run": 1,
     });
     for method in ClientRequest::METHODS {
         let request = decode(method, &everything).unwrap();
@@ -208,4 +209,33 @@ fn fractions_reach_the_tool_as_they_were_written() {
         panic!("{params}");
     };
     assert_eq!(call.arguments.unwrap().to_string(), "[46923.233761902164,460.40963284590475]");
+}
+
+#[test]
+fn a_change_of_a_job_replaces_adds_and_takes_away() {
+    let was = JobDefinition {
+        schedule: "@daily".into(),
+        prompt: Some("Look.".into()),
+        jitter: Some("30s".into()),
+        ..Default::default()
+    };
+    let edit = |changes: Value| {
+        let changes = changes.as_object().cloned().unwrap();
+        JobEditParams { name: "evening".into(), changes }.apply(&was).map_err(|error| error.message)
+    };
+    let now = edit(json!({ "schedule": "@hourly", "jitter": null, "missed": "runOnce" }));
+    let expected = JobDefinition {
+        schedule: "@hourly".into(),
+        prompt: Some("Look.".into()),
+        missed: Some(JobMissed::RunOnce),
+        ..Default::default()
+    };
+    assert_eq!(now, Ok(expected));
+    let refused = |changes: Value| edit(changes).unwrap_err();
+    assert_eq!(refused(json!({ "shedule": "@hourly" })), "Invalid job: shedule: no job has such a field");
+    assert_eq!(refused(json!({ "schedule": null })), "Invalid job: schedule: missing field `schedule`");
+    assert_eq!(
+        refused(json!({ "notify": { "command": "mail" } })),
+        "Invalid job: notify.command: invalid type: string \"mail\", expected a sequence"
+    );
 }

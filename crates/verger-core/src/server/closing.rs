@@ -88,6 +88,9 @@ impl Server {
         self.effects.push_back(Effect::Stop { thread, generation });
         let hurried = self.shutdown.is_some_and(|shutdown| shutdown.hurried);
         self.stop_scope(scope, if hurried { StopHow::Kill } else { StopHow::Orderly });
+        for (ticket, _) in loaded.vacating {
+            self.answer_vacated(ticket, thread, None);
+        }
         let closing = Closing { scope, stopped: false, was_loaded: true, then: loaded.then, asked: false };
         self.closing.insert(generation, closing);
         self.refuse_if_stuck(thread);

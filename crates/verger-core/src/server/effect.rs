@@ -196,6 +196,10 @@ pub enum Answer {
     Probed,
     /// Helpers of changed and removed servers are proven gone.
     Reloaded,
+    /// The helpers of a thread that a job run used are proven gone.
+    Vacated,
+    /// They are others' as well, and go on.
+    Shared,
     /// The helpers that were to be started again are proven gone.
     Restarted {
         /// How many they were.

@@ -133,6 +133,15 @@ pub enum Event {
         /// In this thread only; without it in all, and for probes.
         thread: Option<ThreadId>,
     },
+    /// A job run in this thread has ended: its helpers are to end with it.
+    Vacate {
+        /// The request to answer.
+        ticket: Ticket,
+        /// Of the job run.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+    },
     /// The owner task of `thread` runs, or could not take the thread.
     Opened {
         /// Which thread.

@@ -54,12 +54,12 @@ impl HelperState {
     }
 }
 
-/// A `config/mcpServer/reload` or `verger/helper/restart` that waits for helpers to be proven gone.
+/// A `config/mcpServer/reload`, a `verger/helper/restart` or the end of a job run that waits for helpers to be proven gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Reload {
-    ticket: Ticket,
-    waits_for: BTreeSet<HelperId>,
-    answer: Answer,
+    pub(super) ticket: Ticket,
+    pub(super) waits_for: BTreeSet<HelperId>,
+    pub(super) answer: Answer,
 }
 
 impl Server {
@@ -71,7 +71,8 @@ impl Server {
         ticket: Ticket,
         patience: Duration,
     ) {
-        let may_start = self.current(scope.thread, scope.generation).is_some_and(|l| l.then.is_none());
+        let may_start =
+            self.current(scope.thread, scope.generation).is_some_and(|l| l.then.is_none() && !l.vacated);
         if !may_start {
             return self.helper_for(ticket, Err(Refusal::Closed));
         }
@@ -213,15 +214,16 @@ impl Server {
         self.refuse_if_stuck(scope.thread);
         self.refuse_probe_of(scope);
         self.progress(scope.thread);
-        let (failed, waiting) =
-            std::mem::take(&mut self.reloads).into_iter().partition(|reload| reload.waits_for.contains(&id));
+        // The end of a job run goes on waiting.
+        let is_failed = |reload: &Reload| reload.waits_for.contains(&id) && reload.answer != Answer::Vacated;
+        let (failed, waiting) = std::mem::take(&mut self.reloads).into_iter().partition(is_failed);
         self.reloads = waiting;
         for Reload { ticket, .. } in failed {
             self.refuse(ticket, Refusal::Unproven);
         }
     }
 
-    /// Ends every helper of a scope. The caller has removed the scope's owner, so nothing can start in it again (K9).
+    /// Ends every helper of a scope that is nobody's any more (K9).
     pub(super) fn stop_scope(&mut self, scope: Scope, how: StopHow) {
         let of_scope = self.helpers.iter().filter(|(_, h)| h.scope == scope).map(|(&id, _)| id);
         for id in of_scope.collect::<Vec<_>>() {
@@ -297,7 +299,10 @@ impl Server {
         let forgiven = failed.len();
         for (scope, server) in failed {
             let has_owner = self.threads.get(&scope.thread).is_some_and(|loaded| {
-                loaded.generation == scope.generation && loaded.opening.is_none() && loaded.then.is_none()
+                loaded.generation == scope.generation
+                    && loaded.opening.is_none()
+                    && loaded.then.is_none()
+                    && !loaded.vacated
             });
             let is_there =
                 |h: &Helper| h.scope == scope && h.server == server && h.state <= HelperState::Ready;
@@ -345,7 +350,7 @@ impl Server {
         Some(waits_for)
     }
 
-    fn answer_reloads(&mut self) {
+    pub(super) fn answer_reloads(&mut self) {
         let (done, waiting) =
             std::mem::take(&mut self.reloads).into_iter().partition(|reload| reload.waits_for.is_empty());
         self.reloads = waiting;

@@ -26,7 +26,11 @@ pub(super) struct Loaded {
     /// The active turn waits for an answer that only a client can give.
     waits: bool,
     /// The active turn was asked to end; cleared when it has.
-    interrupting: bool,
+    pub(super) interrupting: bool,
+    /// A job run has ended in it, and nobody has come since: no helper starts.
+    pub(super) vacated: bool,
+    /// Job runs that have ended, and wait until their turn has.
+    pub(super) vacating: Vec<(Ticket, ConnectionId)>,
     /// The entry in the machine's table of timers.
     pub(super) timer: Option<Time>,
     /// An earlier owner closed while this one was opening, and nobody was told, since the thread was to be loaded again.
@@ -101,6 +105,8 @@ impl Loaded {
             orphan: None,
             waits: false,
             interrupting: false,
+            vacated: false,
+            vacating: Vec::new(),
             timer: None,
             owes_closed: false,
             then: None,
@@ -238,6 +244,7 @@ impl Server {
             // The turn that was to end has ended, whatever it waited for. One that began meanwhile has to be asked anew.
             (loaded.interrupting, loaded.waits) = (false, false);
         }
+        self.vacate_idle(now, thread);
         self.settle(now, thread);
     }
 

@@ -12,6 +12,7 @@
 //! - `helpers`: scopes and their helpers (K1, K9, K11)
 //! - `supervision`: what follows from their failures
 //! - `probes`: requests with a scope of their own
+//! - `vacating`: a job run that has ended
 
 mod closing;
 mod effect;
@@ -23,6 +24,7 @@ mod rows;
 mod rules;
 mod subscriptions;
 mod supervision;
+mod vacating;
 
 #[cfg(test)]
 mod tests;
@@ -164,6 +166,7 @@ impl Server {
             }
             Event::Reload { ticket, changed } => self.reload(now, ticket, &changed),
             Event::Restart { ticket, server, thread } => self.restart(now, ticket, &server, thread),
+            Event::Vacate { ticket, connection, thread } => self.vacate(now, ticket, connection, thread),
             Event::Opened { thread, generation, result } => self.opened(now, thread, generation, result),
             Event::AttachFailed { thread, generation, subscription } => {
                 self.attach_failed(now, thread, generation, subscription);

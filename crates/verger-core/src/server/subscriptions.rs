@@ -138,6 +138,7 @@ impl Server {
             loaded.subscriptions.remove(&old);
         }
         loaded.subscriptions.insert(subscription, Subscription { connection, observe });
+        loaded.vacated &= observe;
         let generation = loaded.generation;
         self.effects.push_back(Effect::Attach {
             thread,
@@ -251,6 +252,7 @@ impl Server {
     pub(super) fn forward(&mut self, ticket: Ticket, thread: ThreadId, begins_turn: bool) {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         loaded.turns_sent += u64::from(begins_turn);
+        loaded.vacated &= !begins_turn;
         let generation = loaded.generation;
         self.effects.push_back(Effect::Forward { thread, generation, ticket });
     }

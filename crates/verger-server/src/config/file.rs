@@ -14,6 +14,7 @@ use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
 
 use super::duration::Period;
 use super::helpers::Helpers;
+use super::jobs::{JobTable, MAX_PARALLEL_JOBS, Written};
 use super::mcp_servers::McpServer;
 use super::model_providers::Provider;
 use super::threads::Threads;
@@ -59,12 +60,17 @@ pub(super) struct File {
     /// Without it, `read-only`. Clients are told; nothing enforces it yet, as this version runs no commands of its own.
     #[schemars(with = "Option<String>", example = &"workspace-write", extend("x-codex" = true))]
     pub(super) sandbox_mode: Option<SandboxMode>,
+    /// So many runs of jobs go on at once; others wait for their turn.
+    #[schemars(example = 8, extend("default" = MAX_PARALLEL_JOBS))]
+    pub(super) max_parallel_jobs: Option<u32>,
     /// The listener. Read once, at the start.
     pub(super) server: ServerSection,
     pub(super) threads: Threads,
     pub(super) helpers: Helpers,
     pub(super) model_providers: BTreeMap<String, Provider>,
     pub(super) mcp_servers: BTreeMap<String, McpServer>,
+    #[schemars(with = "BTreeMap<String, JobTable>")]
+    pub(super) jobs: BTreeMap<String, Written>,
 }
 
 /// Who may connect. Read at the start of the server only.

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod foreign;
 mod helpers;
+mod jobs;
 mod key;
 mod mcp_servers;
 mod model_providers;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use verger_core::server::{Rules, ServerName};
 use verger_model::ProviderConfig;
-use verger_wire::types::{AskForApproval, ReasoningSummary, SandboxMode};
+use verger_wire::types::{AskForApproval, JobDefinition, ReasoningSummary, SandboxMode};
 
 pub use error::ConfigError;
 pub use file::{Auth, ServerSection};
@@ -79,6 +80,12 @@ pub struct Config {
     pub model_providers: BTreeMap<String, ProviderConfig>,
     /// MCP servers by name, those that can be started.
     pub mcp_servers: BTreeMap<ServerName, Arc<McpServer>>,
+    /// Jobs by name, those that are sound. One whose only moment is past is among them.
+    pub jobs: BTreeMap<String, Arc<JobDefinition>>,
+    /// Why the other jobs are not.
+    pub broken_jobs: BTreeMap<String, String>,
+    /// So many jobs run at once.
+    pub max_parallel_jobs: u32,
     /// What was written without effect.
     pub warnings: Vec<Warning>,
     path: PathBuf,
@@ -138,6 +145,11 @@ impl Config {
             }
         }
         models
+    }
+
+    /// The models that a provider's table names: where it names any, there are no others.
+    pub(crate) fn named_models(&self, provider: &str) -> &[String] {
+        self.models.get(provider).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The variables of the server's own environment that servers and providers are given by name.

@@ -13,6 +13,7 @@ use verger_model::ProviderConfig;
 
 use super::error::ConfigError;
 use super::file::File;
+use super::jobs::{MAX_PARALLEL_JOBS, Written, key_of};
 use super::key::Key;
 use super::mcp_servers::{EnvVar, McpServer};
 use super::overrides::Overrides;
@@ -20,6 +21,7 @@ use super::shown::{Layer, Shown};
 use super::unknown::Unread;
 use super::warnings::{Warning, shorten};
 use super::{Config, place, unknown};
+use crate::{clock, jobs};
 
 impl Config {
     /// Reads the file, and sets `overrides` over it. A file that does not exist is empty.
@@ -66,6 +68,10 @@ impl Config {
         file.helpers.check().map_err(|(key, reason)| source.refuse(&["helpers", key].into(), reason))?;
         let model_providers = source.providers(&file)?;
         let mcp_servers = source.servers(&file, &mut warnings)?;
+        if file.max_parallel_jobs == Some(0) {
+            let reason = "0 would let no job run; write at least 1, or pause the jobs";
+            return Err(source.refuse(&["max_parallel_jobs"].into(), reason));
+        }
         let models = file.model_providers.iter().map(|(id, provider)| (id.clone(), provider.models.clone()));
         let models = models.collect();
         let providers = file.model_providers.values();
@@ -85,9 +91,11 @@ impl Config {
             server,
             threads,
             helpers,
+            max_parallel_jobs,
+            jobs,
             ..
         } = file;
-        Ok(Self {
+        let mut config = Self {
             model,
             model_provider,
             model_context_window,
@@ -102,13 +110,19 @@ impl Config {
             helpers,
             model_providers,
             mcp_servers,
-            warnings: shorten(warnings, path),
+            jobs: BTreeMap::new(),
+            broken_jobs: BTreeMap::new(),
+            max_parallel_jobs: max_parallel_jobs.unwrap_or(MAX_PARALLEL_JOBS),
+            warnings: Vec::new(),
             path: path.to_owned(),
             overrides: Arc::clone(overrides),
             models,
             header_variables,
             shown: Arc::new(shown),
-        })
+        };
+        source.jobs(&jobs, &mut config, &mut warnings);
+        config.warnings = shorten(warnings, path);
+        Ok(config)
     }
 }
 
@@ -164,6 +178,39 @@ impl Text<'_> {
             }
         }
         Ok(servers)
+    }
+
+    /// Takes up the jobs that are sound. What is wrong with one is no reason to refuse the file: the others are waited for.
+    fn jobs(&self, written: &BTreeMap<String, Written>, config: &mut Config, warnings: &mut Vec<Warning>) {
+        for (name, written) in written {
+            let checked = match written {
+                Written::Wrong { key, reason, .. } => Err((key.clone(), reason.clone())),
+                Written::Job(job) => {
+                    let definition = job.definition();
+                    let checked = jobs::check(name, &definition, config);
+                    checked
+                        .map(|plan| (plan, definition))
+                        .map_err(|fault| (key_of(fault.field), fault.reason))
+                }
+            };
+            let at = |below: &Key| {
+                Key(["jobs", name].map(str::to_owned).into_iter().chain(below.0.clone()).collect())
+            };
+            match checked {
+                Ok((plan, definition)) => {
+                    if let Err(fault) = plan.has_slot_after(clock::moment()) {
+                        warnings.push(self.warn(&at(&key_of(fault.field)), fault.reason));
+                    }
+                    config.jobs.insert(name.clone(), Arc::new(definition));
+                }
+                Err((key, reason)) => {
+                    let problem = if key.0.is_empty() { reason.clone() } else { format!("{key}: {reason}") };
+                    config.broken_jobs.insert(name.clone(), problem);
+                    let reason = format!("{reason} (job '{name}' does not run)");
+                    warnings.push(self.warn(&at(&key), reason));
+                }
+            }
+        }
     }
 
     fn layers(&self) -> Result<Vec<Layer>, ConfigError> {

@@ -34,7 +34,7 @@ The value of a flag or a variable is TOML (`true`, `3`, `[\"a\", \"b\"]`, `{ A =
 `config/mcpServer/reload` reads the file again; flags and variables stay as they were at the start. A value of the wrong
 type, or one that means nothing, is an error that names file, line and key, or the flag or the variable: the server does
 not start, or the reload changes nothing. A key that nothing reads is a warning: in the log, and to each client as
-`configWarning`.
+`configWarning`. So is a job that is wrong.
 
 `config/read` shows a client what is in force. Values that may be secret (environment, headers, query parameters, tokens)
 are hidden, and addresses are shown without user and query; arguments of commands are shown as they are.
@@ -139,6 +139,7 @@ fn kind(schema: &Value) -> String {
         (_, Some("size"), _) => "size",
         ("integer" | "number", _, Some(unit)) => unit,
         ("array", ..) => "array of strings",
+        ("object", ..) if schema.get("additionalProperties").is_none() => "table",
         ("object", ..) => "table of strings",
         (name, ..) => name,
     };
@@ -150,7 +151,8 @@ fn kind(schema: &Value) -> String {
 fn choices(schema: &Value) -> impl Iterator<Item = &Value> {
     std::iter::once(schema).chain(list(schema, "anyOf")).flat_map(|schema| {
         let described = list(schema, "oneOf").iter().filter_map(|one| one.get("const"));
-        list(schema, "enum").iter().chain(described)
+        // `null` is how it is left out, which TOML does not write.
+        list(schema, "enum").iter().filter(|value| !value.is_null()).chain(described)
     })
 }
 

@@ -93,6 +93,8 @@ fn clean(value: Value, schema: &Value) -> Value {
         Value::Null => Value::Null,
         value if is("x-secret") => hide(value),
         Value::String(address) if is("x-address") => Value::String(without_credentials(&address)),
+        // Of the wrong type: what of it is an address, nobody knows.
+        value if is("x-address") => hide(value),
         Value::Object(table) => {
             let of =
                 |name: &str| schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
@@ -106,6 +108,8 @@ fn clean(value: Value, schema: &Value) -> Value {
             });
             Value::Object(cleaned.collect())
         }
+        // Where a table should be: it may be any part of it.
+        value if schema.get("properties").is_some() => hide(value),
         value => value,
     }
 }

@@ -3,6 +3,8 @@
 mod refused;
 mod warned;
 
+mod jobs;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,6 +203,11 @@ fn every_example_of_the_reference_is_accepted() {
         match table.as_str() {
             "mcp_servers.x" if key != "url" && key != "command" => flags.push("mcp_servers.x.command=c"),
             "model_providers.x" if key != "base_url" => flags.push("model_providers.x.base_url=u"),
+            "jobs.x" => {
+                flags.extend((key != "schedule").then_some("jobs.x.schedule=@daily"));
+                flags.extend((key != "prompt").then_some("jobs.x.prompt=p"));
+                flags.extend((key == "servers").then_some("mcp_servers.git.command=c"));
+            }
             _ if key == "model_provider" => flags.push("model_providers.local.base_url=u"),
             _ => {}
         }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Overrides};
 use crate::home::Home;
 use crate::house::{House, HouseHandle};
+use crate::jobs::{Alarm, JobsHandle, Scheduler, ToJobs};
 use crate::run_file::RunFile;
 use crate::settings;
 use crate::shared::Shared;
@@ -63,13 +64,15 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     let home = options.home;
     // From here on a signal ends the daemon in order, however early it comes. As PID 1 it would be lost before.
     let signals = Signals::install()?;
+    let alarm =
+        Alarm::new().map_err(|cause| DaemonError::Kernel { doing: "make a timer for jobs", cause })?;
     let config = Arc::new(Config::read(&home.config_file(), &options.overrides)?);
     settings::log_warnings(&config.warnings);
     let nofile = raise_nofile();
     private_folder(&home.state)?;
     // Two daemons of one home: the second is told before it has touched anything.
     let daemon_lock = options.listen.lock(&home)?;
-    let run = Run::begin(&home.state)?;
+    let run = Arc::new(Run::begin(&home.state)?);
     // Before anything is served. It logs whom it kills.
     let swept = tokio::task::block_in_place(|| sweep(&home.state, &run))?.killed();
     let store = Store::open(&home.state, run.id(), liveness(home.state.clone()))?;
@@ -78,7 +81,7 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         Err(error) => {
             // Nothing was started, so that the next start has nothing to look for.
             store.close().await;
-            run.end()?;
+            end(run)?;
             return Err(error);
         }
     };
@@ -93,7 +96,14 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
     let shared = Arc::new(shared);
     let (house, inbox) = HouseHandle::new();
     let mut house_task = JoinSet::new();
-    house_task.spawn(House::new(Arc::clone(&shared), house.clone(), rules).run(inbox));
+    let (jobs, jobs_inbox) = JobsHandle::new();
+    house_task.spawn(House::new(Arc::clone(&shared), house.clone(), jobs.clone(), rules).run(inbox));
+    let mut jobs_task = JoinSet::new();
+    // A server that ends with its one client is none to rely on: it answers about jobs, and runs none.
+    let runs_jobs = options.listen != Listen::Stdio;
+    let ways = (house.clone(), jobs.clone());
+    let scheduler = Scheduler::new(Arc::clone(&shared), ways, Arc::clone(&run), alarm, runs_jobs);
+    jobs_task.spawn(scheduler.run(jobs_inbox));
 
     let run_file = RunFile {
         pid: std::process::id(),
@@ -113,13 +123,18 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         swept,
     });
     let stdio = options.listen == Listen::Stdio;
-    let until_the_end = serving::Serving { stdio, shared: &shared, house: &house, signals };
+    let until_the_end = serving::Serving { stdio, shared: &shared, house: &house, jobs: &jobs, signals };
     let served = until_the_end.run(places.listeners, &mut house_task).await;
     if served.is_err() {
         // Nobody is left to end helpers in order; that they are gone is proven all the same.
         reaper.kill_all();
     }
 
+    // Job runs whose helpers went with the house are ended in the ledger now, unless some are not proven gone.
+    jobs.send(ToJobs::HouseEnded { stuck: *served.as_ref().unwrap_or(&usize::MAX) });
+    while let Some(ended) = jobs_task.join_next().await {
+        ended?;
+    }
     // No thread is loaded and no helper lives; what is left is to say goodbye in order.
     reaper.shutdown().await;
     while let Some(ended) = reaper_task.join_next().await {
@@ -133,7 +148,19 @@ pub async fn run(options: Options, serving: impl FnOnce(&Serving)) -> Result<(),
         // The run stays, so that the next start looks for what it left.
         return Err(DaemonError::Stuck(stuck));
     }
-    Ok(run.end()?)
+    end(run)
+}
+
+/// Ends the run, of which nobody has a share any more.
+fn end(run: Arc<Run>) -> Result<(), DaemonError> {
+    match Arc::into_inner(run) {
+        Some(run) => Ok(run.end()?),
+        // Left to the next start, which finds nothing of it.
+        None => {
+            tracing::error!("the run's folder stays: somebody still uses it");
+            Ok(())
+        }
+    }
 }
 
 /// Raises the soft limit of open files to the hard one; returns the old soft limit, which helpers get back.

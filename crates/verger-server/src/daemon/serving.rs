@@ -7,12 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use verger_core::ids::ConnectionId;
 
 use super::DaemonError;
 use crate::connection;
 use crate::dispatch::{ANSWERS, Dispatch};
 use crate::house::{HouseHandle, ToHouse};
+use crate::jobs::{JobsHandle, ToJobs};
 use crate::listen::{self, Arrival, Listeners, Stopping};
 use crate::shared::Shared;
 
@@ -34,6 +34,7 @@ pub(super) struct Serving<'a> {
     pub(super) stdio: bool,
     pub(super) shared: &'a Arc<Shared>,
     pub(super) house: &'a HouseHandle,
+    pub(super) jobs: &'a JobsHandle,
     pub(super) signals: Signals,
 }
 
@@ -49,9 +50,8 @@ impl Serving<'_> {
         let mut listening = JoinSet::new();
         listening.spawn(listen::serve(listeners, arrivals, stopping.clone()));
         let mut connections = JoinSet::new();
-        let mut last = ConnectionId(0);
         if self.stdio {
-            let (dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
+            let (dispatch, shutdown) = (self.dispatch(), stopping.shutdown.clone());
             let stdout = tokio::io::BufWriter::new(tokio::io::stdout());
             connections.spawn(async move {
                 connection::serve_lines(tokio::io::stdin(), stdout, dispatch, shutdown, None).await;
@@ -61,7 +61,7 @@ impl Serving<'_> {
         let stuck = loop {
             tokio::select! {
                 Some(arrival) = arriving.recv() => {
-                    let (mut dispatch, shutdown) = (self.dispatch(&mut last), stopping.shutdown.clone());
+                    let (mut dispatch, shutdown) = (self.dispatch(), stopping.shutdown.clone());
                     let patience = self.shared.config().server.initialize_timeout();
                     connections.spawn(async move {
                         match arrival {
@@ -104,15 +104,16 @@ impl Serving<'_> {
 
     fn stop(&self, stopping: &Stopping) {
         stopping.draining.cancel();
+        self.jobs.send(ToJobs::Shutdown);
         self.house.send(ToHouse::Shutdown);
     }
 
-    fn dispatch(&self, last: &mut ConnectionId) -> Dispatch {
-        last.0 += 1;
+    fn dispatch(&self) -> Dispatch {
         Dispatch {
             shared: Arc::clone(self.shared),
             house: self.house.clone(),
-            connection: *last,
+            jobs: self.jobs.clone(),
+            connection: self.shared.next_connection(),
             folder: None,
             full: None,
             experimental: false,

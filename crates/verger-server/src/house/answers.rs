@@ -9,7 +9,7 @@ use verger_wire::requests::{
 };
 use verger_wire::types::ThreadStatus;
 
-use super::{Asked, Change, House, OwnerRequest, Pending};
+use super::{Asked, Change, House, OwnerRequest, Pending, Vacated};
 use crate::meta::Meta;
 use crate::replier::Replier;
 use crate::thread::{PageQuery, Picture, ToThread, Walk, WalkError};
@@ -20,6 +20,8 @@ impl House {
             Answer::Edited => return self.answer_edit(ticket),
             Answer::Probed => return self.answer_probe(ticket),
             Answer::Restarted { ended, forgiven } => return self.answer_restart(ticket, ended, forgiven),
+            Answer::Vacated => return self.vacated(ticket, Ok(Vacated::Gone)),
+            Answer::Shared => return self.vacated(ticket, Ok(Vacated::Shared)),
             Answer::Ended | Answer::Reloaded => None,
             Answer::Unsubscribed => Some(ThreadUnsubscribeStatus::Unsubscribed),
             Answer::NotSubscribed => Some(ThreadUnsubscribeStatus::NotSubscribed),
@@ -41,6 +43,9 @@ impl House {
     }
 
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
+        if self.vacating.contains_key(&ticket) {
+            return self.not_vacated(ticket, refusal);
+        }
         let Some(Pending { replier, request }) = self.pending.remove(&ticket) else { return };
         self.wanted.remove(&ticket);
         self.probed.remove(&ticket);

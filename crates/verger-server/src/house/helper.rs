@@ -44,6 +44,14 @@ const INHERITED: &[&str] = &[
     "XDG_STATE_HOME",
 ];
 
+/// What a program gets of the server's own environment: what every one does, and these.
+pub(crate) fn inherited<'a>(
+    more: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    let names = INHERITED.iter().copied().chain(more);
+    names.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+}
+
 /// What one keeper knows.
 pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
@@ -301,8 +309,7 @@ impl Keeper {
     fn spec(&self, definition: &McpServer) -> Spec {
         let mut spec = Spec::new(format!("{}@{}", self.server, self.scope.thread), &definition.command);
         spec.args = definition.args.iter().map(OsString::from).collect();
-        let inherited = INHERITED.iter().copied().chain(definition.env_vars.iter().map(EnvVar::name));
-        let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        let inherited = inherited(definition.env_vars.iter().map(EnvVar::name));
         let set = definition.env.iter().map(|(name, value)| (name.into(), value.into()));
         // A later one of the same name wins.
         let env: std::collections::BTreeMap<OsString, OsString> = inherited.chain(set).collect();

@@ -59,6 +59,13 @@ pub(crate) enum ToHouse {
         ticket: Ticket,
         result: Probed,
     },
+    /// A job run in this thread has ended: its helpers are to end with it.
+    Vacate {
+        /// Of the job run.
+        connection: ConnectionId,
+        thread: ThreadId,
+        answer: Vacating,
+    },
     HelperReady {
         helper: HelperId,
         session: Session,
@@ -73,6 +80,20 @@ pub(crate) enum ToHouse {
 
 /// Where the answer to `Want` goes.
 pub(crate) type Wanted = oneshot::Sender<Result<Session, String>>;
+
+/// Where the answer to `Vacate` goes. The error is for people.
+pub(crate) type Vacating = oneshot::Sender<Result<Vacated, String>>;
+
+/// What became of the helpers of a thread that a job run used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vacated {
+    /// They are proven gone.
+    Gone,
+    /// Others follow the thread: they are theirs.
+    Shared,
+    /// The server is shutting down, which ends and proves all of them.
+    WithTheHouse,
+}
 
 /// A request that concerns more than its own connection.
 #[derive(Debug)]
@@ -173,6 +194,13 @@ impl HouseHandle {
 
     pub(crate) fn tell(&self, event: server::Event) {
         self.send(ToHouse::Core(event));
+    }
+
+    /// Ends the helpers of a thread that a job run used alone, and proves them gone. The error is for people.
+    pub(crate) async fn vacate(&self, connection: ConnectionId, thread: ThreadId) -> Result<Vacated, String> {
+        let (answer, answered) = oneshot::channel();
+        self.send(ToHouse::Vacate { connection, thread, answer });
+        answered.await.unwrap_or(Ok(Vacated::WithTheHouse))
     }
 
     /// A running helper of `server` for the thread, started in `folder` if need be. The error is for people.

@@ -14,6 +14,7 @@ mod probe;
 mod ps;
 mod status;
 mod supervision;
+mod vacating;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -31,11 +32,13 @@ use verger_wire::RpcError;
 use verger_wire::requests::ThreadForkParams;
 
 pub(crate) use edits::Change;
-pub(crate) use message::{Asked, Fork, HouseHandle, OwnerRequest, Request, ToHouse, Wanted};
+pub(crate) use helper::inherited;
+pub(crate) use message::{Asked, Fork, HouseHandle, OwnerRequest, Request, ToHouse, Vacated, Wanted};
 pub(crate) use probe::Probed;
 pub(crate) use status::StatusQuery;
 
 use crate::config::{Config, McpServer};
+use crate::jobs::{JobsHandle, ToJobs};
 use crate::meta::{Meta, Overrides};
 use crate::replier::Replier;
 use crate::settings;
@@ -46,6 +49,7 @@ use crate::thread::{Cut, Forking, Origin, ThreadHandle, ToThread, registered};
 pub(crate) struct House {
     shared: Arc<Shared>,
     handle: HouseHandle,
+    jobs: JobsHandle,
     core: Server,
     last_ticket: u64,
     /// Requests that wait for an effect that names them.
@@ -57,6 +61,8 @@ pub(crate) struct House {
     edited: HashMap<Ticket, Box<ThreadRow>>,
     /// Where helpers of probes start, by the id of their scope, until they do.
     probe_folders: HashMap<ThreadId, PathBuf>,
+    /// Job runs that have ended, until their helpers are gone.
+    vacating: HashMap<Ticket, message::Vacating>,
     /// What probes brought, until their helpers are gone.
     probed: HashMap<Ticket, Probed>,
     threads: HashMap<Generation, ThreadHandle>,
@@ -95,10 +101,11 @@ struct HelperSlot {
 }
 
 impl House {
-    pub(crate) fn new(shared: Arc<Shared>, handle: HouseHandle, rules: Rules) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, handle: HouseHandle, jobs: JobsHandle, rules: Rules) -> Self {
         Self {
             shared,
             handle,
+            jobs,
             core: Server::new(rules),
             last_ticket: 0,
             pending: HashMap::new(),
@@ -106,6 +113,7 @@ impl House {
             fresh: HashMap::new(),
             edited: HashMap::new(),
             probe_folders: HashMap::new(),
+            vacating: HashMap::new(),
             probed: HashMap::new(),
             threads: HashMap::new(),
             left: None,
@@ -193,6 +201,11 @@ impl House {
                 self.edited(thread, generation, ticket, result);
             }
             ToHouse::Probed { ticket, result } => self.probed(ticket, result),
+            ToHouse::Vacate { connection, thread, answer } => {
+                let ticket = self.next_ticket();
+                self.vacating.insert(ticket, answer);
+                self.decide(Event::Vacate { ticket, connection, thread });
+            }
             ToHouse::HelperReady { helper, session } => {
                 if let Some(slot) = self.helpers.get_mut(&helper) {
                     slot.session = Some(session);
@@ -321,6 +334,7 @@ impl House {
     fn reload(&mut self, replier: Replier, config: Arc<Config>) {
         self.shared.set_config(Arc::clone(&config));
         settings::announce_warnings(&self.shared);
+        self.jobs.send(ToJobs::ConfigChanged);
         let is_changed = |slot: &&HelperSlot| match (&slot.definition, config.mcp_server(&slot.server)) {
             (Some(old), Some(new)) => !old.is_same_helper(new),
             (old, new) => old.is_some() != new.is_some(),

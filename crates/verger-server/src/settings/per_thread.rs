@@ -107,7 +107,7 @@ pub(crate) fn settle<'a>(params: impl Into<PerThread<'a>>, config: &Config) -> R
                 }
                 _ => return Err(refuse("expected a boolean".to_owned())),
             },
-            ["mcp_servers" | "model_providers" | "server" | "threads", ..] => {
+            ["mcp_servers" | "model_providers" | "server" | "threads" | "jobs" | "max_parallel_jobs", ..] => {
                 return Err(refuse(
                     "holds for all threads; set it in config.toml, or with --config when the server starts"
                         .into(),

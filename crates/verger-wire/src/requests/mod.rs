@@ -5,6 +5,7 @@ mod account;
 mod experimental;
 mod helper;
 mod initialize;
+mod job;
 mod mcp;
 mod providers;
 mod ps;
@@ -22,6 +23,7 @@ pub use absent::*;
 pub use account::*;
 pub use helper::*;
 pub use initialize::*;
+pub use job::*;
 pub use mcp::*;
 pub use providers::*;
 pub use ps::*;
@@ -116,6 +118,31 @@ requests! {
     /// Ends the helpers of an MCP server after their calls in flight, forgets that it failed, and starts again what ran or
     /// had failed. The answer comes when the old helpers are proven gone. Not in Codex.
     "verger/helper/restart" => HelperRestart(HelperRestartParams) -> HelperRestartResponse,
+    /// Lists jobs by name, page by page. Not in Codex.
+    "verger/job/list" => JobList(JobListParams) -> JobListResponse,
+    /// Shows a job. Not in Codex.
+    "verger/job/read" => JobRead(JobReadParams) -> JobReadResponse,
+    /// Adds a job, which is kept until it is removed. Not in Codex.
+    "verger/job/add" => JobAdd(Box<JobAddParams>) -> JobAddResponse,
+    /// Changes what a job that was added is told to be. Runs that go on are not touched. Not in Codex.
+    "verger/job/edit" => JobEdit(JobEditParams) -> JobEditResponse,
+    /// Stops a job from coming due. Runs that go on are not touched. Not in Codex.
+    "verger/job/pause" => JobPause(JobPauseParams) -> JobPauseResponse,
+    /// Lets a job come due again. What it has let pass is not run. Not in Codex.
+    "verger/job/resume" => JobResume(JobResumeParams) -> JobResumeResponse,
+    /// Removes a job that was added, and the list of its runs. Their threads stay. Not in Codex.
+    "verger/job/remove" => JobRemove(JobRemoveParams) -> Empty,
+    /// Runs a job now, whatever its schedule says. The answer comes when the run is put down, its progress as notifications.
+    /// Not in Codex.
+    "verger/job/run" => JobRunNow(JobRunNowParams) -> JobRunNowResponse,
+    /// Stops a run. The answer comes when it has ended, and its helpers are proven gone. Not in Codex.
+    "verger/job/cancel" => JobCancel(JobCancelParams) -> JobCancelResponse,
+    /// Says when a job is due next. Not in Codex.
+    "verger/job/next" => JobNext(JobNextParams) -> JobNextResponse,
+    /// Lists a job's runs, the newest first, page by page. Not in Codex.
+    "verger/job/history" => JobHistory(JobHistoryParams) -> JobHistoryResponse,
+    /// Shows a run. Not in Codex.
+    "verger/job/run/read" => JobRunRead(JobRunReadParams) -> JobRunReadResponse,
     /// Says for whom a connection is relayed: sent before `initialize` by `verger app-server` when it hands its client on
     /// to the daemon. Clients have no use for it. Not in Codex.
     "verger/relay" => Relay(RelayParams) -> Empty,

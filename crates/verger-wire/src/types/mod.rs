@@ -5,6 +5,7 @@
 
 mod account;
 mod item;
+mod job;
 mod mcp;
 mod settings;
 mod status;
@@ -15,6 +16,7 @@ mod user_input;
 
 pub use account::*;
 pub use item::*;
+pub use job::*;
 pub use mcp::*;
 pub use settings::*;
 pub use status::*;

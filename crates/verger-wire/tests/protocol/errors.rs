@@ -39,7 +39,7 @@ impl Refusal {
 
 /// In the order in which a message meets them.
 pub(crate) fn refusals() -> Vec<Refusal> {
-    [of_messages(), of_threads(), of_turns(), of_helpers()].into_iter().flatten().collect()
+    [of_messages(), of_threads(), of_turns(), of_helpers(), of_jobs()].into_iter().flatten().collect()
 }
 
 fn refusal(error: RpcError, when: &'static str, to: To) -> Refusal {
@@ -104,6 +104,8 @@ fn of_messages() -> Vec<Refusal> {
                 "thread/items/list",
                 "mcpServerStatus/list",
                 "model/list",
+                "verger/job/list",
+                "verger/job/history",
             ]),
         ),
     ]
@@ -280,6 +282,69 @@ fn of_helpers() -> Vec<Refusal> {
                 "config/mcpServer/reload",
                 "verger/helper/restart",
             ]),
+        ),
+    ]
+}
+
+fn of_jobs() -> Vec<Refusal> {
+    vec![
+        refusal(
+            RpcError::job_not_found("nighlty"),
+            "There is no job of that name.",
+            To::Only(&[
+                "verger/job/read",
+                "verger/job/edit",
+                "verger/job/pause",
+                "verger/job/resume",
+                "verger/job/remove",
+                "verger/job/run",
+                "verger/job/next",
+                "verger/job/history",
+            ]),
+        ),
+        refusal(
+            RpcError::job_run_not_found(4711),
+            "There is no such run, or it is not kept any more.",
+            To::Only(&["verger/job/cancel", "verger/job/run/read"]),
+        ),
+        refusal(
+            RpcError::job_name_taken("nightly"),
+            "A job from the configuration or an added one has the name.",
+            To::Only(&["verger/job/add"]),
+        ),
+        refusal(
+            RpcError::job_is_configured("nightly"),
+            "The job is in config.toml, which the server never writes.",
+            To::Only(&["verger/job/edit", "verger/job/remove"]),
+        ),
+        refusal(
+            RpcError::invalid_job("schedule", "'0 0 31 2 *' never comes: no year has such a day"),
+            "The job could not run as it is told to. The message names the field, and so does `data.field`.",
+            To::Only(&["verger/job/add", "verger/job/edit", "verger/job/run", "verger/job/next"]),
+        ),
+        refusal(
+            RpcError::invalid_request(
+                "job nightly: 64 of its runs wait already; let them begin or cancel some",
+            ),
+            "Nor does a server on stdio run any: it ends with its client, and says so in the same way.",
+            To::Only(&["verger/job/run"]),
+        ),
+        refusal(
+            RpcError::invalid_request("run 212 has ended; there is nothing to cancel"),
+            "One of another server of the home is cancelled there, and is refused in the same way.",
+            To::Only(&["verger/job/cancel"]),
+        ),
+        refusal(
+            RpcError::invalid_request(
+                "job nightly: was changed meanwhile, or a slot of it came; look at it again, then repeat the change",
+            ),
+            "Another client, or another server of the home, was faster.",
+            To::Only(&["verger/job/edit", "verger/job/pause", "verger/job/resume"]),
+        ),
+        refusal(
+            RpcError::job_is_running("nightly", 212),
+            "A run of it goes on.",
+            To::Only(&["verger/job/remove"]),
         ),
     ]
 }

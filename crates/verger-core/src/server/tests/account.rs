@@ -30,9 +30,12 @@ impl World {
                 self.answered(ticket);
             }
             Effect::Answer { ticket, answer } => {
-                if matches!(answer, Answer::Reloaded | Answer::Restarted { .. }) {
+                if matches!(answer, Answer::Reloaded | Answer::Restarted { .. } | Answer::Vacated) {
                     let old = self.reloads[&ticket].iter().find(|helper| self.alive.contains_key(helper));
-                    assert_eq!(old, None, "K2: a reload or restart is answered while an old helper lives");
+                    assert_eq!(
+                        old, None,
+                        "K2: a reload, restart or end of a job run is answered while an old helper lives"
+                    );
                 }
                 if answer == Answer::Probed {
                     let probe = self.probes.remove(&ticket).expect("a probe is answered once");
@@ -48,6 +51,7 @@ impl World {
             }
             Effect::Open { thread, generation, origin } => {
                 assert!(!self.edits.contains_key(&thread), "K4: an owner beside an errand");
+                self.vacant.remove(&thread);
                 let owner = Owner {
                     thread,
                     origin,
@@ -66,14 +70,22 @@ impl World {
             Effect::Attach { thread, generation, ticket, connection, .. } => {
                 self.owner(generation);
                 self.answered(ticket);
-                self.keepers.insert((connection, thread));
+                if self.observing.remove(&ticket) {
+                    self.keepers.remove(&(connection, thread));
+                } else {
+                    self.keepers.insert((connection, thread));
+                    self.vacant.remove(&thread);
+                }
                 self.unheard_of.remove(&thread);
             }
             Effect::Detach { generation, .. } => {
                 self.owner(generation);
             }
-            Effect::Forward { generation, ticket, .. } => {
+            Effect::Forward { thread, generation, ticket } => {
                 let begins_turn = !self.labels.remove(&ticket);
+                if begins_turn {
+                    self.vacant.remove(&thread);
+                }
                 let owner = self.owner(generation);
                 if begins_turn {
                     owner.received += 1;
@@ -109,6 +121,10 @@ impl World {
                         self.owner(scope.generation);
                     }
                 }
+                assert!(
+                    !self.vacant.contains(&scope.thread),
+                    "K2: a helper starts in a thread whose job run has ended"
+                );
                 let twin = self.alive.values().find(|p| p.scope.thread == scope.thread && p.server == server);
                 assert_eq!(twin, None, "K11: a second helper of one server in one thread");
                 let process = Process {

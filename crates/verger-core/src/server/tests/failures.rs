@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::{HelperId, ThreadId};
+use crate::ids::{ConnectionId, Generation, HelperId, ThreadId, Ticket};
 use crate::server::{Event, HelperState, Restarts, ServerName};
 use crate::time::Time;
 
@@ -116,6 +116,51 @@ impl World {
             None => Event::Reload { ticket, changed: [server].into() },
             Some(thread) => Event::Restart { ticket, server, thread },
         });
+    }
+
+    /// A job run ends.
+    pub(super) fn vacate(&mut self, connection: ConnectionId, thread: ThreadId) {
+        let ticket = self.ask(Some(connection));
+        self.may_vacate(ticket, connection, thread);
+        let active = self.owners.iter().find(|(_, owner)| owner.thread == thread && owner.active);
+        if let Some((&generation, _)) = active {
+            self.vacating.insert(ticket, (connection, generation));
+        }
+        self.handle(Event::Vacate { ticket, connection, thread });
+    }
+
+    /// The thread's helpers may end, unless others keep it loaded. Its turn ends first.
+    fn may_vacate(&mut self, ticket: Ticket, connection: ConnectionId, thread: ThreadId) {
+        // Not by what clients were told: nobody is told when an owner dies and another takes its place.
+        let loaded = self.server.threads.get(&thread);
+        let others = loaded.is_some_and(|loaded| {
+            loaded.subscriptions.values().any(|s| !s.observe && s.connection != connection)
+        });
+        let is_active = self.owners.values().any(|owner| owner.thread == thread && owner.active);
+        let of_thread = self.alive.iter_mut().filter(|(_, process)| process.scope.thread == thread);
+        let helpers = of_thread.map(|(&id, process)| {
+            process.renewed |= !others && !is_active;
+            id
+        });
+        let helpers = helpers.collect();
+        self.reloads.insert(ticket, helpers);
+        if !others && !is_active {
+            self.vacant.insert(thread);
+        }
+    }
+
+    /// Whoever waited for this owner's turn to end may go on.
+    pub(super) fn vacate_idle(&mut self, thread: ThreadId, ended: Generation) {
+        let waiting = self.vacating.extract_if(.., |_, (_, generation)| *generation == ended);
+        for (ticket, (connection, _)) in waiting.collect::<Vec<_>>() {
+            // Or it was answered that others follow the thread, or nobody waits any more.
+            if self.pending.contains_key(&ticket)
+                && self.connected.contains(&connection)
+                && self.shutdowns == 0
+            {
+                self.may_vacate(ticket, connection, thread);
+            }
+        }
     }
 
     /// Holds a start to the account.

@@ -22,6 +22,7 @@ impl ReferenceStateMachine for Histories {
             cuts: true,
             edits: true,
             probes: true,
+            jobs: true,
             requests: 60,
             calm: 20,
             mishaps: 6,
@@ -54,6 +55,7 @@ fn weight(step: Move) -> usize {
         Move::OwnerOpens(_) | Move::OwnerWants(..) | Move::HelperReady(_) => 12,
         Move::Start(..) | Move::Resume(..) | Move::BeginTurn(..) | Move::Connect(_) => 8,
         Move::OwnerEndsTurn(_) | Move::OwnerStops(_) | Move::HelperGone(_) | Move::Unsubscribe(..) => 4,
+        Move::Vacate(..) => 3,
         Move::Disconnect(..) | Move::HelperFails(_) | Move::Reload | Move::Timeout => 2,
         _ => 1,
     }

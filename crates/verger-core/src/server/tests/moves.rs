@@ -17,6 +17,8 @@ pub(super) struct Size {
     pub(super) edits: bool,
     /// Whether they ask for what needs a scope of its own.
     pub(super) probes: bool,
+    /// Whether they end job runs.
+    pub(super) jobs: bool,
     /// How many requests clients may send in all.
     pub(super) requests: u64,
     /// How many of them come before a shutdown may.
@@ -48,6 +50,8 @@ pub(super) enum Move {
     BeginTurn(ConnectionId, ThreadId),
     End(ConnectionId, ThreadId, Ending),
     Reload,
+    /// A job run ends in a thread.
+    Vacate(ConnectionId, ThreadId),
     /// In one thread, or everywhere.
     Restart(Option<ThreadId>),
     OwnerOpens(Generation),
@@ -109,6 +113,9 @@ impl World {
                 moves.extend([Move::Resume(c, t, false), Move::Resume(c, t, true), Move::Unsubscribe(c, t)]);
                 moves.extend([Move::BeginTurn(c, t), Move::End(c, t, Ending::Archive)]);
                 moves.push(Move::End(c, t, Ending::Delete));
+                if self.size.jobs {
+                    moves.push(Move::Vacate(c, t));
+                }
             }
         }
         if self.requests < self.size.requests {

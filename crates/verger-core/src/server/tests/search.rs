@@ -39,6 +39,7 @@ const SMALL: Size = Size {
     cuts: false,
     edits: false,
     probes: false,
+    jobs: false,
     requests: 4,
     calm: 0,
     mishaps: 1,
@@ -100,6 +101,13 @@ fn every_interleaving_of_calls_and_an_idle_helper() {
 #[test]
 fn every_interleaving_of_clients_that_are_cut_and_come_back() {
     let size = Size { connections: 3, cuts: true, servers: 0, mishaps: 0, ..SMALL };
+    let states = visit(World::with_saved_thread(size), 9);
+    assert!(states > 10_000, "the search is too small to mean anything: {states} states");
+}
+
+#[test]
+fn every_interleaving_of_a_job_run_and_who_looks_at_it() {
+    let size = Size { connections: 2, jobs: true, mishaps: 0, ..SMALL };
     let states = visit(World::with_saved_thread(size), 9);
     assert!(states > 10_000, "the search is too small to mean anything: {states} states");
 }

@@ -82,8 +82,14 @@ pub(super) struct World {
     pub(super) wants: BTreeSet<Ticket>,
     /// Requests that begin no turn.
     pub(super) labels: BTreeSet<Ticket>,
-    /// Reloads and restarts, with the helpers whose end each waits for.
+    /// Requests of those who only want to watch.
+    pub(super) observing: BTreeSet<Ticket>,
+    /// Reloads, restarts and ends of job runs, with the helpers whose end each waits for.
     pub(super) reloads: BTreeMap<Ticket, BTreeSet<HelperId>>,
+    /// Ends of job runs that wait for an owner's turn to end.
+    pub(super) vacating: BTreeMap<Ticket, (ConnectionId, Generation)>,
+    /// Threads to which nobody has come since a job run ended in them.
+    pub(super) vacant: BTreeSet<ThreadId>,
     pub(super) failures: BTreeMap<Place, Failures>,
     pub(super) last_ticket: u64,
     pub(super) requests: u64,
@@ -141,7 +147,10 @@ impl World {
             pending: BTreeMap::new(),
             wants: BTreeSet::new(),
             labels: BTreeSet::new(),
+            observing: BTreeSet::new(),
             reloads: BTreeMap::new(),
+            vacating: BTreeMap::new(),
+            vacant: BTreeSet::new(),
             failures: BTreeMap::new(),
             last_ticket: 0,
             requests: 0,
@@ -184,6 +193,7 @@ impl World {
             }
             Move::Resume(connection, thread, observe) => {
                 let ticket = self.ask(Some(connection));
+                self.observing.extend(observe.then_some(ticket));
                 self.handle(Event::Resume { ticket, connection, thread, observe });
             }
             Move::Fork(connection, source, thread) => {
@@ -221,6 +231,7 @@ impl World {
             }
             Move::Reload => self.renew(None),
             Move::Restart(thread) => self.renew(Some(thread)),
+            Move::Vacate(connection, thread) => self.vacate(connection, thread),
             Move::OwnerOpens(g) => self.owner_opens(g),
             Move::OwnerEndsTurn(generation) => {
                 let owner = self.owners.get_mut(&generation).expect("a move names an owner that exists");
@@ -230,6 +241,7 @@ impl World {
                     self.stored.insert(thread, Kept::Saved);
                     self.handle(Event::Materialized { thread, generation });
                 }
+                self.vacate_idle(thread, generation);
                 self.handle(Event::Idle { thread, generation, seen });
             }
             Move::OwnerWaits(generation) => {

@@ -2,6 +2,7 @@
 //! the schema. Together they tell of one evening's work on one thread.
 
 mod helpers;
+mod jobs;
 mod lists;
 mod notifications;
 mod questions;
@@ -41,6 +42,7 @@ pub(crate) fn requests() -> Vec<Exchange> {
         lists::exchanges(),
         turns::exchanges(),
         helpers::exchanges(),
+        jobs::exchanges(),
     ]
     .into_iter()
     .flatten()

@@ -10,6 +10,7 @@ pub(super) fn notifications() -> Vec<Notification> {
     all.extend(of_items());
     all.extend(of_threads());
     all.extend(for_people());
+    all.extend(super::jobs::notifications());
     all
 }
 
