@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use verger_server::{AuthOptions, TokenHash};
 
+use crate::job::JobArgs;
+
 /// A server for agent threads whose helper processes never leak.
 #[derive(Debug, Parser)]
 #[command(name = "verger", version, max_term_width = 100)]
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     /// Handle helpers
     #[command(subcommand)]
     Helper(HelperCommand),
+    /// Handle jobs: work that the server begins by itself
+    Job(JobArgs),
     /// Write the protocol as JSON Schema and TypeScript
     ///
     /// Files go to DIR/json and DIR/typescript, named as Codex names them. What an earlier run left there is replaced;

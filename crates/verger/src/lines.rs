@@ -36,11 +36,7 @@ impl Lines {
         let request = json!({ "id": self.last_id, "method": method, "params": params });
         self.stream.get_mut().write_all(format!("{request}\n").as_bytes())?;
         loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            let mut answer: Value = serde_json::from_str(&line)?;
+            let mut answer = self.next()?;
             if answer["id"] != json!(self.last_id) {
                 continue;
             }
@@ -49,6 +45,15 @@ impl Lines {
                 Some(refusal) => Err(LinesError::Refused(refusal.to_owned())),
             };
         }
+    }
+
+    /// The next message, of whatever kind.
+    pub(crate) fn next(&mut self) -> Result<Value, LinesError> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(serde_json::from_str(&line)?)
     }
 
     /// The connection, and what of it has been read but not looked at.

@@ -4,8 +4,10 @@
 
 mod cli;
 mod client;
+mod columns;
 mod demo;
 mod helper;
+mod job;
 mod lines;
 mod ps;
 mod relay;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         cli::Command::AppServer(args) => serve::app_server(&args, &overrides),
         cli::Command::Ps(args) => ps::ps(&args),
         cli::Command::Helper(command) => helper::helper(&command),
+        cli::Command::Job(args) => job::job(&args),
         cli::Command::Schema(args) => schema::schema(&args).map_err(Into::into),
         // Its last line is the verdict, on stdout and in any case.
         cli::Command::Demo(args) => return demo::demo(&args),

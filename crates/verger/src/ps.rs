@@ -8,6 +8,7 @@ use verger_server::RunFile;
 use verger_wire::requests::{PsHelper, PsResponse};
 
 use crate::cli::PsArgs;
+use crate::columns::columns;
 use crate::lines::Lines;
 use crate::serve::{Failure, home};
 
@@ -126,22 +127,5 @@ fn duration(seconds: u64) -> String {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-fn columns<const N: usize>(out: &mut String, heads: [&str; N], rows: Vec<[String; N]>) {
-    if rows.is_empty() {
-        writeln!(out, "  no {}s", heads[0].to_lowercase()).ok();
-        return;
-    }
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([heads[column].len()]).max().unwrap_or_default()
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let heads = heads.map(str::to_owned);
-    for row in std::iter::once(&heads).chain(&rows) {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end()).ok();
     }
 }

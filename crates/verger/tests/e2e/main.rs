@@ -27,6 +27,7 @@ mod images;
 mod init;
 mod injecting;
 mod interrupt;
+mod job_cli;
 mod jobs;
 mod jobs_changes;
 mod jobs_custody;
