@@ -6,15 +6,16 @@ use crate::error::Error;
 use crate::house::House;
 use crate::report::Outcome;
 use crate::run::{cargo, run};
-use crate::tools::{EVERYTHING, has_nextest, has_npm, has_python};
+use crate::tools::{EVERYTHING, MEMORY, has_nextest, has_npm, has_python};
 
 /// Runs `tests/real_servers.rs` with those of the servers that could be fetched.
 pub(crate) fn tests(house: &House) -> Result<Outcome, Error> {
     let (mut servers, mut missing) = (serde_json::Map::new(), Vec::new());
     if has_npm(house)? {
         servers.insert("everything".into(), everything(house));
+        servers.insert("memory".into(), memory(house));
     } else {
-        missing.push("server-everything (npm)");
+        missing.push("server-everything and server-memory (npm)");
     }
     if has_python(house)? {
         servers.insert("time".into(), time(house));
@@ -62,6 +63,23 @@ fn everything(house: &House) -> Value {
         "tool": "echo",
         "arguments": { "message": "ding" },
         "answer": "ding",
+    })
+}
+
+/// Another such tree. Its notes are in a file that nobody writes.
+fn memory(house: &House) -> Value {
+    json!({
+        "command": "npx",
+        "args": ["-y", MEMORY],
+        "cwd": house.npm(),
+        "tagAt": 2,
+        "env": {
+            "npm_config_cache": house.target.join("npm-cache"),
+            "MEMORY_FILE_PATH": house.npm().join("memory.jsonl"),
+        },
+        "tool": "read_graph",
+        "arguments": {},
+        "answer": "entities",
     })
 }
 

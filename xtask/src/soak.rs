@@ -16,7 +16,7 @@ use crate::sanitized;
 use crate::seeds;
 use crate::soak_table::add_row;
 
-const RUNS: [LongRun; 12] = [
+const RUNS: [LongRun; 14] = [
     LongRun {
         name: "switches",
         work: Work::Test("switches::many_switches_leave_the_server_where_it_stood"),
@@ -31,6 +31,18 @@ const RUNS: [LongRun; 12] = [
         name: "three-runs",
         work: Work::Test("three_runs::three_runs_on_one_home_lose_and_double_nothing"),
         about: "three servers on one home, two of them on stdio; a write is a turn/start until its answer",
+    },
+    LongRun {
+        name: "jobs",
+        work: Work::Test(
+            "jobs_custody::jobs_cut_with_every_shape_of_helper_leave_nothing_and_disturb_nobody",
+        ),
+        about: "7 jobs, 20 rounds of runs asked for at once with each of 11 shapes of helpers, every run cut by its timeout beside two live chats",
+    },
+    LongRun {
+        name: "jobs-two-servers",
+        work: Work::Test("jobs_two_servers::two_servers_that_are_killed_run_each_slot_once_or_say_why_not"),
+        about: "two servers on one home, SIGKILLed at random moments of 4 jobs that are due every second",
     },
     LongRun {
         name: "crowd",
@@ -266,6 +278,7 @@ mod tests {
         let meant = |word: &str| RUNS.iter().filter(|run| run.is_meant(word)).count();
         assert_eq!((meant("kills"), meant("fuzz-decode"), meant("fuzz"), meant("kill")), (1, 1, 4, 0));
         assert_eq!((meant("crowd"), meant("crowd-network")), (2, 1));
+        assert_eq!((meant("jobs"), meant("jobs-two-servers")), (2, 1));
     }
 
     #[test]

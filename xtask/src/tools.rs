@@ -13,6 +13,8 @@ use crate::run::{cargo, is_there, program, run};
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 /// The protocol's own example server, as most people start theirs: through npx.
 pub(crate) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
+/// One that people have for their agents' notes, started in the same way.
+pub(crate) const MEMORY: &str = "@modelcontextprotocol/server-memory@2026.8.31";
 /// The peer: the program whose protocol Verger speaks, in the version that docs/peer-differences.toml is about.
 const PEER: &str = "@openai/codex@0.169.0";
 const REQUIREMENTS: &str = "xtask/python-requirements.txt";
@@ -120,19 +122,19 @@ fn wanted(house: &House, list: &str) -> Result<String, Error> {
     std::fs::read_to_string(&file).map_err(Error::file(file))
 }
 
-/// server-everything, with everything it is made of.
+/// server-everything and server-memory, with everything they are made of.
 pub(crate) fn npm(house: &House) -> Result<Outcome, Error> {
-    install(house, "npm", EVERYTHING)
+    install(house, "npm", &[EVERYTHING, MEMORY])
 }
 
-/// Whether it is there, in the version asked for today.
+/// Whether they are there, in the versions asked for today.
 pub(crate) fn has_npm(house: &House) -> Result<bool, Error> {
-    is_noted(&house.npm(), EVERYTHING)
+    is_noted(&house.npm(), &[EVERYTHING, MEMORY].join(" "))
 }
 
 /// The peer's program, some hundreds of megabytes.
 pub(crate) fn peer(house: &House) -> Result<Outcome, Error> {
-    install(house, PEER_FOLDER, PEER)
+    install(house, PEER_FOLDER, &[PEER])
 }
 
 /// Whether it is there, in the version asked for today.
@@ -140,9 +142,10 @@ pub(crate) fn has_peer(house: &House) -> Result<bool, Error> {
     is_noted(&house.target.join(PEER_FOLDER), PEER)
 }
 
-/// An npm package and all that it needs, in a folder of this name below `target`.
-fn install(house: &House, folder: &str, package: &str) -> Result<Outcome, Error> {
-    if is_noted(&house.target.join(folder), package)? {
+/// npm packages and all that they need, in a folder of this name below `target`.
+fn install(house: &House, folder: &str, packages: &[&str]) -> Result<Outcome, Error> {
+    let wanted = packages.join(" ");
+    if is_noted(&house.target.join(folder), &wanted)? {
         return Ok(Outcome::passed());
     }
     if !is_there(house, "npm") || !is_there(house, "npx") {
@@ -155,8 +158,8 @@ fn install(house: &House, folder: &str, package: &str) -> Result<Outcome, Error>
             .arg(&folder)
             .arg("--cache")
             .arg(house.target.join("npm-cache"))
-            .arg(package))?;
-        note(&folder, package)
+            .args(packages))?;
+        note(&folder, &wanted)
     });
     Ok(made.map_or_else(|error| Outcome::Skipped(error.to_string()), |()| Outcome::passed()))
 }

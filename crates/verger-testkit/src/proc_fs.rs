@@ -60,6 +60,18 @@ pub(crate) fn cpu(pid: i32) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// How often its threads have gone to sleep by themselves; of those that live now.
+pub(crate) fn sleeps(pid: i32) -> io::Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let count = line.and_then(|line| line.trim().parse::<u64>().ok());
+        sum += count.ok_or_else(|| io::Error::other("no count of switches: the thread has ended"))?;
+    }
+    Ok(sum)
+}
+
 /// Every pid of this machine that the caller may see.
 pub(crate) fn all() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -48,7 +48,23 @@ async fn every_step_finds_its_figures_for_both_servers() {
     ];
     let (long, others): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains(" items: "));
     let (followed, others): (Vec<&str>, Vec<&str>) = others.iter().partition(|name| name.contains(" who "));
+    let (of_jobs, others): (Vec<&str>, Vec<&str>) = others.iter().partition(|name| name.contains(" jobs: "));
     assert_eq!(others, expected);
+    assert_eq!(
+        of_jobs,
+        [
+            "0 jobs: first start, until they are listed",
+            "0 jobs: start, until they are listed",
+            "0 jobs: wake-ups in 0ns, nothing due",
+            "20 jobs: first start, until they are listed",
+            "20 jobs: start, until they are listed",
+            "20 jobs: wake-ups in 0ns, nothing due",
+            "20 jobs: a page of 99",
+            "20 jobs: resident, beyond a server without any",
+            "20 jobs: a tick, 1 due, until all is told",
+            "20 jobs: a tick, 5 due, until all is told",
+        ]
+    );
     assert_eq!(
         followed,
         [
@@ -64,7 +80,9 @@ async fn every_step_finds_its_figures_for_both_servers() {
         for subject in ["one", "other"] {
             let runs = figure[subject].as_array().expect("runs");
             assert_eq!(runs.len(), 2, "{figure:#}");
-            let counted = |run: &serde_json::Value| run["n"].as_u64() > Some(0) || run["bytes"].is_number();
+            let counted = |run: &serde_json::Value| {
+                run["n"].as_u64() > Some(0) || run["bytes"].is_number() || run["count"].is_number()
+            };
             assert!(runs.iter().all(counted), "{figure:#}");
         }
     }

@@ -200,6 +200,90 @@ async fn kill(name: &str) {
     }
 }
 
+/// Seconds from one slot to the next.
+const EVERY: i64 = 2;
+
+/// Seconds in which slots are looked at.
+const MINUTE: i64 = 60;
+
+/// A job for each server, due every two seconds for a minute: each slot of that minute is run, or skipped while the run before it goes
+/// on, and every run leaves nothing behind.
+async fn jobs(names: &[&str]) {
+    let Some(reals) = names.iter().map(|name| Real::find(name)).collect::<Option<Vec<_>>>() else { return };
+    let guard = LeakGuard::new().patience(ORDERLY);
+    let home = Home::new().expect("a temporary folder");
+    let with_job = |config: ConfigFile, (name, real): (&&str, &Real)| {
+        let (tool, arguments) = (&real.0["tool"], real.0["arguments"].as_object().expect("arguments"));
+        let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let job = format!(
+            "[jobs.{name}]\nschedule = \"every {EVERY}s\"\nkeep = 1000\ntimeout = \"30s\"\n\
+             call = {{ server = \"{name}\", tool = {tool}, arguments = {{ {} }} }}",
+            arguments.join(", ")
+        );
+        config.server(name, &real.entry(&home)).table(&job)
+    };
+    write(&home, &names.iter().zip(&reals).fold(home.config(), with_job));
+    let daemon = start(&home);
+    let client = Client::open(&daemon.url(), "client").await;
+    client.call("verger/job/list", json!({})).await;
+    let told = |params: &Value| params["run"]["slotAt"].as_i64();
+    let first = told(&client.note(0, "verger/job/run/updated", |params| told(params).is_some()).await);
+    let first = first.expect("a slot");
+    let minute = || (first..=first + MINUTE).step_by(usize::try_from(EVERY).expect("small"));
+    for slot in minute() {
+        for name in names {
+            let fits = |params: &Value| params["run"]["job"] == *name && is_of(&params["run"], slot);
+            client.note(0, "verger/job/run/updated", |params| fits(params) && is_over(&params["run"])).await;
+        }
+    }
+    for name in names {
+        client.call("verger/job/pause", json!({ "name": name })).await;
+    }
+    for (name, real) in names.iter().zip(&reals) {
+        let history = json!({ "name": name, "limit": 100 });
+        let rows = client.call("verger/job/history", history).await["data"].clone();
+        let rows = rows.as_array().expect("rows");
+        for row in rows {
+            client
+                .note(0, "verger/job/run/updated", |told| {
+                    told["run"]["id"] == row["id"] && is_over(&told["run"])
+                })
+                .await;
+        }
+        let mut succeeded = 0;
+        for slot in minute() {
+            let of_slot: Vec<&Value> = rows.iter().filter(|row| is_of(row, slot)).collect();
+            let [row] = of_slot[..] else { panic!("{name}: slot {slot} has {of_slot:#?} of {rows:#?}") };
+            let has = |field: &str, text: &str| row[field].as_str().is_some_and(|words| words.contains(text));
+            match row["state"].as_str() {
+                Some("succeeded") if has("summary", real.0["answer"].as_str().expect("answer")) => {
+                    succeeded += 1
+                }
+                Some("skipped") if has("reason", "overlap: run ") => {}
+                _ => panic!("{name}: {row}"),
+            }
+        }
+        eprintln!("{name}: {succeeded} of {} slots ran, the others were skipped", minute().count());
+        assert!(succeeded >= 5, "{name}: {rows:#?}");
+    }
+    assert_eq!(home.tag().live(), [], "helpers of runs that are over");
+    client.close().await;
+    let status = daemon.stop();
+    assert!(status.success(), "after TERM: {status}");
+    drop(home);
+    guard.finish();
+}
+
+/// Whether a row of a job's history stands for a slot.
+fn is_of(row: &Value, slot: i64) -> bool {
+    let (first, last) = (row["slotAt"].as_i64(), row["lastSlotAt"].as_i64());
+    first.is_some_and(|first| first <= slot) && last.is_some_and(|last| slot <= last)
+}
+
+fn is_over(row: &Value) -> bool {
+    row["state"] != "scheduled" && row["state"] != "running"
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn real_server_everything_goes_with_its_client() {
     switch("everything", |entry| entry).await;
@@ -238,4 +322,9 @@ async fn real_server_time_is_gone_when_a_close_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn real_server_time_does_not_outlive_the_server() {
     kill("time").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn real_server_time_and_memory_every_two_seconds_leave_nothing() {
+    jobs(&["time", "memory"]).await;
 }

@@ -13,6 +13,7 @@ use crate::config_file::ServerEntry;
 
 mod fan_out;
 mod figures;
+mod jobs;
 mod json;
 mod long_thread;
 mod machine;
@@ -63,6 +64,10 @@ pub struct Sizes {
     pub followers: (usize, usize),
     /// Deltas that they follow.
     pub deltas: usize,
+    /// Jobs in the configuration, and of these so many that come due together.
+    pub jobs: (usize, usize),
+    /// How often they come due, and so many seconds apart.
+    pub ticks: (usize, u64),
     /// What passes before memory is looked at: a server's start goes on for a while after its first answer.
     pub settling: Duration,
 }
@@ -100,6 +105,8 @@ impl Sizes {
         long: 5_000,
         followers: (100, 20),
         deltas: 2_000,
+        jobs: (10_000, 1_000),
+        ticks: (10, 2),
         settling: Duration::from_secs(2),
     };
 
@@ -113,6 +120,8 @@ impl Sizes {
         long: 12,
         followers: (3, 2),
         deltas: 20,
+        jobs: (20, 5),
+        ticks: (1, 1),
         settling: Duration::ZERO,
     };
 }

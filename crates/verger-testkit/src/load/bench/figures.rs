@@ -25,6 +25,8 @@ pub enum Figure {
     },
     /// An amount of memory.
     Bytes(f64),
+    /// How often something was seen.
+    Count(f64),
 }
 
 // === impl Sample ===
@@ -41,17 +43,21 @@ impl Sample {
     pub(super) fn bytes(name: impl Into<String>, bytes: f64) -> Self {
         Self { name: name.into(), figure: Figure::Bytes(bytes) }
     }
+
+    pub(super) fn count(name: impl Into<String>, count: f64) -> Self {
+        Self { name: name.into(), figure: Figure::Count(count) }
+    }
 }
 
 // === impl Figure ===
 
 impl Figure {
-    /// The one number that two servers' runs are compared by: the median in seconds, or bytes.
+    /// The one number that two servers' runs are compared by: the median in seconds, bytes, or a count.
     #[must_use]
     pub fn typical(&self) -> f64 {
         match self {
             Self::Times { latency, .. } => latency.quantile(0.5).as_secs_f64(),
-            Self::Bytes(bytes) => *bytes,
+            Self::Bytes(amount) | Self::Count(amount) => *amount,
         }
     }
 }

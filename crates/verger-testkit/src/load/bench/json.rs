@@ -7,7 +7,7 @@ use super::report::Report;
 
 impl Report {
     /// `{ notes, skipped, figures: [{ name, ratio: { median, least, most } | null, SUBJECT: [run] }] }`, where a run is
-    /// `{ run, n, p50, p99, max, cpu }` in seconds (`cpu` for all `n` together, or null) or `{ run, bytes }`.
+    /// `{ run, n, p50, p99, max, cpu }` in seconds (`cpu` for all `n` together, or null), `{ run, bytes }` or `{ run, count }`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let figures = self.rows().iter().map(|row| {
@@ -25,6 +25,7 @@ impl Report {
 
 fn run(number: usize, figure: &Figure) -> Value {
     match figure {
+        Figure::Count(count) => json!({ "run": number, "count": count }),
         Figure::Bytes(bytes) => json!({ "run": number, "bytes": bytes }),
         Figure::Times { latency, cpu } => json!({
             "run": number,

@@ -85,6 +85,7 @@ impl Row {
     /// All runs of one subject as one.
     pub(super) fn merged(&self, subject: usize) -> Option<Figure> {
         let runs = &self.found[subject];
+        let middle = || median(runs.iter().map(|(_, figure)| figure.typical()).collect());
         match &runs.first()?.1 {
             Figure::Times { .. } => {
                 let (mut all, mut total) = (Latency::new(), None);
@@ -96,9 +97,8 @@ impl Row {
                 }
                 Some(Figure::Times { latency: all, cpu: total })
             }
-            Figure::Bytes(_) => {
-                Some(Figure::Bytes(median(runs.iter().map(|(_, figure)| figure.typical()).collect())?))
-            }
+            Figure::Bytes(_) => Some(Figure::Bytes(middle()?)),
+            Figure::Count(_) => Some(Figure::Count(middle()?)),
         }
     }
 

@@ -103,6 +103,26 @@ impl<'a> Stage<'a> {
         Ok((latency, proc_fs::cpu(self.daemon().pid())?.saturating_sub(before)))
     }
 
+    /// How often a thread of the server went to sleep in so long, after it had time to finish what it does unasked: so often it had
+    /// been woken.
+    pub(super) async fn wake_ups(&self, bench: &Bench, during: Duration) -> Result<u64, BenchError> {
+        sleep(bench.sizes.settling).await;
+        let before = proc_fs::sleeps(self.daemon().pid())?;
+        sleep(during).await;
+        Ok(proc_fs::sleeps(self.daemon().pid())?.saturating_sub(before))
+    }
+
+    /// Processor time of the server so far.
+    pub(super) fn cpu(&self) -> Result<Duration, BenchError> {
+        Ok(proc_fs::cpu(self.daemon().pid())?)
+    }
+
+    /// Puts another configuration in place: what it would have, and these tables and top-level keys.
+    pub(super) fn configure(&self, keys: &[(&str, &str)], tables: &str) -> Result<(), BenchError> {
+        let config = keys.iter().fold(self.home.config(), |config, (name, value)| config.key(name, value));
+        Ok(self.home.write_config(&config.table(tables).text())?)
+    }
+
     /// Bytes resident, after the server had time to finish what it does unasked. Nothing tells when that is, so it is the
     /// same pause for every server.
     pub(super) async fn rss(&self, bench: &Bench) -> Result<u64, BenchError> {

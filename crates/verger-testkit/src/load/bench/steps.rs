@@ -9,7 +9,7 @@ use serde_json::json;
 use super::figures::Sample;
 use super::long_thread;
 use super::stage::{Stage, times, turn};
-use super::{Bench, BenchError, Subject, fan_out};
+use super::{Bench, BenchError, Subject, fan_out, jobs};
 use crate::NoResult;
 use crate::clock::now;
 use crate::load::client::Client;
@@ -64,13 +64,15 @@ steps! {
     LongThread = "long-thread",
     /// A thread that 100 clients follow, alone and beside 20 more that do not read. Runs only when it is named.
     FanOut = "fan-out",
+    /// A server with 10,000 jobs beside one without. Runs only when it is named: it is about nothing that the peer has.
+    Jobs = "jobs",
 }
 
 impl Step {
     /// Whether it runs where nobody names it.
     #[must_use]
     pub fn is_usual(self) -> bool {
-        !matches!(self, Self::LongThread | Self::FanOut)
+        !matches!(self, Self::LongThread | Self::FanOut | Self::Jobs)
     }
 
     /// How long it may take.
@@ -90,6 +92,7 @@ impl Step {
             Self::Memory => memory(subject, bench).await,
             Self::LongThread => long_thread::run(subject, bench).await,
             Self::FanOut => fan_out::run(subject, bench).await,
+            Self::Jobs => jobs::run(subject, bench).await,
         }
     }
 }

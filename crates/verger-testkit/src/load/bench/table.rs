@@ -48,6 +48,7 @@ impl fmt::Display for Report {
 fn cells(figure: Option<&Figure>, runs: usize) -> String {
     match figure {
         None => " - | - | - |".into(),
+        Some(Figure::Count(count)) => format!(" {runs} | {count} | - |"),
         Some(Figure::Bytes(bytes)) => format!(" {runs} | {} | - |", memory(*bytes)),
         Some(Figure::Times { latency, cpu }) => {
             let n = latency.count();
