@@ -94,9 +94,7 @@ async fn two_servers_that_are_killed_run_each_slot_once_or_say_why_not() {
     for server in servers {
         assert!(server.stop().success());
     }
-    home.tag().wait_gone(STUBBORN).expect("helpers outlived their servers");
-    drop(home);
-    guard.finish();
+    finish(home, guard);
 }
 
 /// Runs take from no time to longer than the next slot.
@@ -107,6 +105,24 @@ fn definition(name: &str, number: usize) -> String {
         "[jobs.{name}]\nschedule = \"every 1s\"\noverlap = \"{overlap}\"\nkeep = 100000\n\
          call = {{ server = \"helper\", tool = \"slow\", arguments = {{ seconds = {seconds:?} }} }}\n"
     )
+}
+
+/// A home with a helper that outlives its leader, and the first server that serves it.
+async fn first_server() -> (LeakGuard, Home, Daemon, Client) {
+    let guard = LeakGuard::new().patience(STUBBORN);
+    let home = Home::new().expect("a temporary folder and a port");
+    let config = home.config().server("helper", &home.bad_helper(&["setsid"]));
+    home.write_config(&config.text()).expect("the home is writable");
+    let first = serve(&home, 0);
+    let here = Client::open(&first.url(), "here").await;
+    (guard, home, first, here)
+}
+
+/// To be called when all servers have ended.
+fn finish(home: Home, guard: LeakGuard) {
+    home.tag().wait_gone(STUBBORN).expect("helpers outlived their servers");
+    drop(home);
+    guard.finish();
 }
 
 fn serve(home: &Home, which: usize) -> Daemon {
@@ -155,12 +171,7 @@ fn unix() -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn runs_that_do_not_overlap_wait_for_that_of_the_other_server() {
-    let guard = LeakGuard::new().patience(STUBBORN);
-    let home = Home::new().expect("a temporary folder and a port");
-    let config = home.config().server("helper", &home.bad_helper(&["setsid"]));
-    home.write_config(&config.text()).expect("the home is writable");
-    let first = serve(&home, 0);
-    let here = Client::open(&first.url(), "here").await;
+    let (guard, home, first, here) = first_server().await;
     add(&here, "one", prompt(HANGS, json!({ "overlap": "queue" }))).await;
     let second = serve(&home, 1);
     let there = Client::open(&second.url(), "there").await;
@@ -183,19 +194,12 @@ async fn runs_that_do_not_overlap_wait_for_that_of_the_other_server() {
     here.close().await;
     there.close().await;
     assert!(first.stop().success() && second.stop().success());
-    home.tag().wait_gone(STUBBORN).expect("helpers outlived their servers");
-    drop(home);
-    guard.finish();
+    finish(home, guard);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_one_server_changed_the_other_keeps_to_and_goes_on_with() {
-    let guard = LeakGuard::new().patience(STUBBORN);
-    let home = Home::new().expect("a temporary folder and a port");
-    let config = home.config().server("helper", &home.bad_helper(&["setsid"]));
-    home.write_config(&config.text()).expect("the home is writable");
-    let first = serve(&home, 0);
-    let here = Client::open(&first.url(), "here").await;
+    let (guard, home, first, here) = first_server().await;
     let says = |text: &str| json!({ "server": "helper", "tool": "echo", "arguments": { "text": text } });
     let definition = json!({ "schedule": "every 1s", "call": says("old") });
     add(&here, "clock", definition).await;
@@ -223,19 +227,12 @@ async fn what_one_server_changed_the_other_keeps_to_and_goes_on_with() {
     cancel(&there, waits).await;
     there.close().await;
     assert!(second.stop().success());
-    home.tag().wait_gone(STUBBORN).expect("helpers outlived their servers");
-    drop(home);
-    guard.finish();
+    finish(home, guard);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_killed_server_ran_is_not_in_the_way_of_the_next_slot() {
-    let guard = LeakGuard::new().patience(STUBBORN);
-    let home = Home::new().expect("a temporary folder and a port");
-    let config = home.config().server("helper", &home.bad_helper(&["setsid"]));
-    home.write_config(&config.text()).expect("the home is writable");
-    let first = serve(&home, 0);
-    let here = Client::open(&first.url(), "here").await;
+    let (guard, home, first, here) = first_server().await;
     let call = json!({ "server": "helper", "tool": "slow", "arguments": { "seconds": 120 } });
     add(&here, "long", json!({ "schedule": "every 1s", "call": call })).await;
     let torn = told(&here, 0, |run| run["state"] == "running").await;
@@ -260,7 +257,5 @@ async fn what_a_killed_server_ran_is_not_in_the_way_of_the_next_slot() {
     cancel(&there, next["id"].as_u64().expect("a number")).await;
     there.close().await;
     assert!(second.stop().success());
-    home.tag().wait_gone(STUBBORN).expect("helpers outlived their servers");
-    drop(home);
-    guard.finish();
+    finish(home, guard);
 }
